@@ -1,0 +1,42 @@
+# Rankwise: make demo | make test | make serve | make help
+PYTHON ?= python3
+VENV ?= .venv
+# The PyTorch that the tests ran with; pyproject.toml has the range that is supported. Which build of
+# it comes is pip's own configuration's choice; a machine without a GPU may name PyTorch's CPU index,
+# TORCH_INDEX=https://download.pytorch.org/whl/cpu, to be spared gigabytes of CUDA libraries.
+TORCH ?= torch==2.13.0
+TORCH_INDEX ?=
+BIN := $(VENV)/bin
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+
+.DEFAULT_GOAL := help
+.PHONY: help check-machine install lock
+
+help:  ## what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+check-machine:
+	@command -v git >/dev/null || { echo "git is missing (Debian: apt install git)"; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing (Debian: apt install python3 python3-venv)"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; this is $$($(PYTHON) --version). Name another: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "Python's venv module is missing (Debian: apt install python3-venv)"; exit 1; }
+
+# One environment for everything; remade when a lock changes. torch comes first and by pip, which
+# honours the machine's own index configuration; the locked rest by uv, several times faster.
+install: $(VENV)/.installed  ## make the environment in .venv
+
+$(VENV)/.installed: requirements/dev.lock requirements/assets.lock | check-machine
+	@test -x $(BIN)/python || { echo "making $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@$(BIN)/python -c 'import torch' 2>/dev/null || { echo "installing torch"; \
+		$(BIN)/pip --disable-pip-version-check install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) '$(TORCH)'; }
+	@$(BIN)/python -c 'import uv' 2>/dev/null || $(BIN)/pip --disable-pip-version-check install --quiet uv
+	@echo "installing the locked packages"
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements/dev.lock
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --require-hashes -r requirements/assets.lock
+	@touch $@
+
+lock:  ## write requirements/*.lock anew from pyproject.toml
+	$(LOCK) pyproject.toml -o requirements/service.lock
+	$(LOCK) --extra worker pyproject.toml -o requirements/worker.lock
+	$(LOCK) --extra worker --extra demo --extra dev pyproject.toml -o requirements/dev.lock
+	$(LOCK) --no-deps --group assets -o requirements/assets.lock
