@@ -1,0 +1,188 @@
+"""What a run reports while it works: the pipeline yields these, the supervisor records them.
+
+They cross a pipe as one JSON object a line, tagged by ``type``.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+Phase = Literal["dense", "factorized", "finetuned"]
+
+
+class RunEvent(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class RunnerReady(RunEvent):
+    """The runner has its libraries loaded and a device chosen."""
+
+    type: Literal["runner.ready"] = "runner.ready"
+    device: str
+    threads: int
+    versions: dict[str, str]
+
+
+class StageStarted(RunEvent):
+    type: Literal["stage.started"] = "stage.started"
+    stage: str
+    fingerprint: str
+    """SHA-256 of the stage's full resolved input."""
+
+
+class StageProgress(RunEvent):
+    type: Literal["stage.progress"] = "stage.progress"
+    stage: str
+    done: int
+    total: int
+    unit: str
+    eta_s: float | None = None
+    values: dict[str, float] = Field(default_factory=dict)
+    """What is worth plotting at this point: loss, learning_rate, …"""
+
+
+class StageCheckpoint(RunEvent):
+    """A restart would continue from here."""
+
+    type: Literal["stage.checkpoint"] = "stage.checkpoint"
+    stage: str
+    step: int
+
+
+class StageFinished(RunEvent):
+    type: Literal["stage.finished"] = "stage.finished"
+    stage: str
+    fingerprint: str
+    seconds: float
+    source: Literal["computed", "cache", "workspace", "skipped"] = "computed"
+    """`cache`: taken from another job's work; `workspace`: done by an earlier attempt of this job;
+    `skipped`: the recipe gives this stage nothing to do."""
+    summary: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
+
+
+class CacheUsed(RunEvent):
+    """An entry of the project's cache was read or written (for accounting and eviction)."""
+
+    type: Literal["cache.used"] = "cache.used"
+    stage: str
+    fingerprint: str
+    path: str
+    """Folder of the entry, relative to the project's cache."""
+    bytes: int
+    created: bool
+
+
+class LayerReport(BaseModel):
+    """One target layer of the result."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    out_features: int
+    in_features: int
+    rank: int | None
+    """None: left dense."""
+    params_before: int
+    params_after: int
+    retained_energy: float | None = None
+    predicted_loss_increase: float | None = None
+    measured_error: float | None = None
+    """Relative error in the method's own weighted norm, measured on the factors."""
+    spectrum: tuple[float, ...] = ()
+    """Squared weighted singular values, descending, thinned to at most 128 points."""
+
+
+class LayersReported(RunEvent):
+    type: Literal["layers.reported"] = "layers.reported"
+    layers: tuple[LayerReport, ...]
+
+
+class MetricMeasured(RunEvent):
+    """A metric on the test split; the interval of a compressed phase's drop is paired to dense."""
+
+    type: Literal["metric.measured"] = "metric.measured"
+    phase: Phase
+    name: str
+    value: float
+    interval: tuple[float, float]
+    n: int
+    drop: float | None = None
+    """dense − this, on the same rows."""
+    drop_interval: tuple[float, float] | None = None
+
+
+class LogLine(RunEvent):
+    type: Literal["log"] = "log"
+    level: Literal["info", "warning"]
+    message: str
+
+
+class ArtifactFile(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    """Path inside the artifact, with forward slashes."""
+    bytes: int
+    sha256: str
+
+
+class ArtifactReady(RunEvent):
+    """The whole artifact stands in the workspace and waits to be published."""
+
+    type: Literal["artifact.ready"] = "artifact.ready"
+    directory: str
+    files: tuple[ArtifactFile, ...]
+
+
+class SpectraReady(RunEvent):
+    """The spectra of this model under this method, kept so that plans need no GPU."""
+
+    type: Literal["spectra.ready"] = "spectra.ready"
+    fingerprint: str
+    path: str
+    """An .npz in the workspace."""
+
+
+class RunSucceeded(RunEvent):
+    type: Literal["run.succeeded"] = "run.succeeded"
+    result: dict[str, object]
+    """As GET /v1/jobs/{id} shows it: metrics, params, bytes, latency."""
+
+
+class RunFailed(RunEvent):
+    type: Literal["run.failed"] = "run.failed"
+    stage: str | None
+    code: str
+    message: str
+    hint: str | None = None
+    retryable: bool = False
+    pointer: str | None = None
+    """The recipe's field to change, where one is to blame."""
+
+
+class RunStopped(RunEvent):
+    """The run stood down at a safe point because it was asked to."""
+
+    type: Literal["run.stopped"] = "run.stopped"
+    stage: str | None
+
+
+Event = Annotated[
+    RunnerReady
+    | StageStarted
+    | StageProgress
+    | StageCheckpoint
+    | StageFinished
+    | CacheUsed
+    | LayersReported
+    | MetricMeasured
+    | LogLine
+    | ArtifactReady
+    | SpectraReady
+    | RunSucceeded
+    | RunFailed
+    | RunStopped,
+    Field(discriminator="type"),
+]
+
+EVENT: TypeAdapter[Event] = TypeAdapter(Event)

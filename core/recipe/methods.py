@@ -1,0 +1,119 @@
+"""One config class per compression method; the mathematics is in core/compression/factorization.
+
+Every config names its paper, the statistics it asks of a layer, and whether its spectrum is already
+in units of the loss. The union is tagged by ``type``; a contract test refuses a config without its
+factorization and the reverse.
+"""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from core.recipe.config import Config
+from core.recipe.statistics import Statistic, two_sided
+
+FisherKind = Literal["empirical", "true"]
+
+
+class MethodConfig(Config):
+    """What all methods share. Subclasses set the class variables and a literal ``type``."""
+
+    title: ClassVar[str]
+    citation: ClassVar[str]
+    summary: ClassVar[str]
+    stages: ClassVar[tuple[str, ...]] = (
+        "resolve",
+        "adapt",
+        "statistics",
+        "plan",
+        "factorize",
+        "finetune",
+        "evaluate",
+        "export",
+    )
+    loss_unit: ClassVar[bool] = False
+    """Whether truncated energy is itself a predicted loss increase (methods of a Fisher metric)."""
+
+    def required_statistics(self, out_features: int, in_features: int) -> frozenset[Statistic]:
+        """The statistics that the factorization of an [out, in] layer reads."""
+        raise NotImplementedError
+
+
+class SvdConfig(MethodConfig):
+    """Truncated singular value decomposition: the unweighted baseline."""
+
+    type: Literal["svd"] = "svd"
+
+    title: ClassVar[str] = "SVD"
+    citation: ClassVar[str] = "Eckart & Young, Psychometrika 1936"
+    summary: ClassVar[str] = "Best rank-k approximation of each weight in the Frobenius norm."
+
+    def required_statistics(self, out_features: int, in_features: int) -> frozenset[Statistic]:
+        return frozenset()
+
+
+class FwsvdConfig(MethodConfig):
+    """Fisher-weighted SVD: rows of the error weighted by summed Fisher information."""
+
+    type: Literal["fwsvd"] = "fwsvd"
+    sides: Literal["input", "output", "both"] = "input"
+    """`input` is the paper's: one weight per input feature, the Fisher summed over outputs."""
+
+    title: ClassVar[str] = "FWSVD"
+    citation: ClassVar[str] = (
+        "Hsu et al., Language model compression with weighted low-rank factorization, ICLR 2022"
+    )
+    summary: ClassVar[str] = "SVD of the weight scaled by the square root of its summed Fisher."
+    loss_unit: ClassVar[bool] = True
+
+    def required_statistics(self, out_features: int, in_features: int) -> frozenset[Statistic]:
+        return {
+            "input": frozenset({Statistic.FISHER_IN}),
+            "output": frozenset({Statistic.FISHER_OUT}),
+            "both": frozenset({Statistic.FISHER_IN, Statistic.FISHER_OUT}),
+        }[self.sides]
+
+
+class SvdLlmConfig(MethodConfig):
+    """Data-aware SVD: the best rank-k approximation of a layer's outputs on calibration data."""
+
+    type: Literal["svd_llm"] = "svd_llm"
+    input_damping: float = Field(default=0.0, ge=0, le=1)
+    """ε_A: this multiple of mean(diag A) is added to the diagonal of A before its root."""
+
+    title: ClassVar[str] = "SVD-LLM (DRONE)"
+    citation: ClassVar[str] = "Wang et al., SVD-LLM, ICLR 2025; Chen et al., DRONE, NeurIPS 2021"
+    summary: ClassVar[str] = "Minimizes ‖(W − Ŵ) A^½‖: the error of the layer's outputs."
+
+    def required_statistics(self, out_features: int, in_features: int) -> frozenset[Statistic]:
+        smaller_out = out_features <= in_features
+        return frozenset({Statistic.OUTPUT_GRAM if smaller_out else Statistic.INPUT_GRAM})
+
+
+class KfacConfig(MethodConfig):
+    """Two-sided Kronecker-factored Fisher: errors weighted by inputs and by output gradients."""
+
+    type: Literal["kfac"] = "kfac"
+    input_damping: float = Field(default=0.0, ge=0, le=1)
+    """ε_A: relative damping of the input side, before the root."""
+    output_damping: float = Field(default=0.1, ge=0, le=1)
+    """ε_G: relative damping of the output-gradient side, before the root."""
+
+    title: ClassVar[str] = "Two-sided Kronecker Fisher"
+    citation: ClassVar[str] = (
+        "Kronecker-factored Fisher as in GFWSVD (2025) and OBD-LLM (2026); "
+        "Martens & Grosse, ICML 2015"
+    )
+    summary: ClassVar[str] = "Minimizes ‖G^½ (W − Ŵ) A^½‖: a second-order model of the loss."
+    loss_unit: ClassVar[bool] = True
+
+    def required_statistics(self, out_features: int, in_features: int) -> frozenset[Statistic]:
+        return two_sided(out_features, in_features)
+
+
+Method = Annotated[SvdConfig | FwsvdConfig | SvdLlmConfig | KfacConfig, Field(discriminator="type")]
+
+METHOD_CONFIGS: dict[str, type[MethodConfig]] = {
+    config.model_fields["type"].default: config
+    for config in (SvdConfig, FwsvdConfig, SvdLlmConfig, KfacConfig)
+}

@@ -1,0 +1,71 @@
+"""How weights are trained: task adaptation, calibration, recovery fine-tuning, evaluation."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from core.recipe.config import Config
+from core.recipe.methods import FisherKind
+
+Adapt = Literal["auto", "always", "never"]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+
+
+class TrainingConfig(Config):
+    """AdamW with linear warm-up and decay. The defaults are the papers' (lr 2e-5, batch 32)."""
+
+    epochs: int = Field(default=3, ge=1, le=1000)
+    batch_size: int = Field(default=32, ge=1, le=4096)
+    accumulation: int = Field(default=1, ge=1, le=1024)
+    """Gradient accumulation: a step's batch is taken in this many parts."""
+    learning_rate: float = Field(default=2e-5, gt=0, le=1)
+    weight_decay: float = Field(default=0.0, ge=0, le=1)
+    warmup_ratio: float = Field(default=0.06, ge=0, lt=1)
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    checkpoint_seconds: int = Field(default=60, ge=1)
+    """A training checkpoint is written at least this often."""
+
+
+class CalibrationConfig(Config):
+    """The examples that statistics are summed over: the first `rows` of the train split's order."""
+
+    rows: int | None = Field(default=1024, ge=2)
+    """None takes the whole train split."""
+    batch_size: int = Field(default=32, ge=1, le=4096)
+    fisher: FisherKind = "empirical"
+    """`empirical`: gradients at the true labels; `true`: in expectation over the model's output."""
+
+
+class NoFinetune(Config):
+    """Leave the factorized model as it is."""
+
+    type: Literal["none"] = "none"
+
+
+class PlainFinetune(TrainingConfig):
+    """Fine-tune the factors on the task loss, as the papers do."""
+
+    type: Literal["plain"] = "plain"
+
+
+class DistillFinetune(TrainingConfig):
+    """Fine-tune the factors with the dense model as teacher (logits and hidden states)."""
+
+    type: Literal["distill"] = "distill"
+    temperature: float = Field(default=2.0, gt=0, le=100)
+    task_weight: float = Field(default=0.5, ge=0)
+    logits_weight: float = Field(default=0.5, ge=0)
+    hidden_weight: float = Field(default=1.0, ge=0)
+
+
+Finetune = Annotated[NoFinetune | PlainFinetune | DistillFinetune, Field(discriminator="type")]
+
+
+class EvaluationConfig(Config):
+    """How the dense, the factorized and the fine-tuned model are compared on the test split."""
+
+    batch_size: int = Field(default=64, ge=1, le=4096)
+    bootstrap_samples: int = Field(default=2000, ge=100, le=100_000)
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    latency_batch: int = Field(default=8, ge=1, le=1024)
+    latency_repeats: int = Field(default=20, ge=3, le=1000)

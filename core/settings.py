@@ -1,0 +1,96 @@
+"""The process environment, read once. Every setting is described in docs/settings.md."""
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AliasChoices, Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """Defaults are the embedded service: SQLite, local files, an embedded Valkey, one host."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="RANKWISE_", extra="ignore", use_attribute_docstrings=True, frozen=True
+    )
+
+    data_dir: Path = REPOSITORY / "data"
+    """Database, uploads, artifacts, workspaces and caches of the embedded service."""
+    database_url: str = Field(
+        default="", validation_alias=AliasChoices("RANKWISE_DATABASE_URL", "DATABASE_URL")
+    )
+    """SQLAlchemy URL; empty means SQLite in data_dir."""
+    redis_url: str = Field(
+        default="", validation_alias=AliasChoices("RANKWISE_REDIS_URL", "REDIS_URL")
+    )
+    """The broker; empty means the embedded Valkey's unix socket."""
+
+    host: str = "127.0.0.1"
+    """Address the API binds."""
+    port: int = 8000
+    """Port the API and the dashboard listen on; 0 takes a free one."""
+    bootstrap_key: str = ""
+    """An admin API key to create in the default project at start, if it does not exist."""
+
+    model_roots: Annotated[tuple[Path, ...], NoDecode] = ()
+    """Folders, separated by colons, under which models of type `path` must lie."""
+    dataset_roots: Annotated[tuple[Path, ...], NoDecode] = ()
+    """Folders, separated by colons, under which datasets of type `path` must lie."""
+    max_body_bytes: int = 1 << 20
+    """Largest JSON body."""
+    max_upload_bytes: int = 2 << 30
+    """Largest dataset upload."""
+    cache_max_bytes: int = 20 << 30
+    """Adapted models and statistics beyond this are dropped, least recently used first."""
+
+    queues: Annotated[tuple[str, ...], NoDecode] = ("default",)
+    """Queues this worker serves, separated by commas."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda:0`, `mps`: what a worker's runners compute on."""
+    threads: int = 0
+    """Threads of one runner; 0 means the machine's physical share."""
+    heartbeat_s: float = 10.0
+    """A running job's lease is renewed this often."""
+    lease_s: float = 60.0
+    """A job whose lease is this old is taken from its worker."""
+    reaper_s: float = 10.0
+    """The reaper and the dispatcher look this often."""
+    ring_again_s: float = 60.0
+    """While a row waits, the doorbell is rung again after this long."""
+    handover_s: float = 8.0
+    """After SIGTERM a runner has this long to write a checkpoint."""
+    log_level: str = "INFO"
+    """DEBUG, INFO, WARNING or ERROR."""
+
+    @property
+    def resolved_database_url(self) -> str:
+        return self.database_url or f"sqlite+pysqlite:///{self.data_dir / 'rankwise.db'}"
+
+    @property
+    def resolved_redis_url(self) -> str:
+        return self.redis_url or f"redis+socket://{self.broker_socket}"
+
+    @property
+    def broker_socket(self) -> Path:
+        """Short: a unix socket's path may have at most 107 bytes."""
+        return self.data_dir / "run" / "valkey.sock"
+
+    @property
+    def workspaces_dir(self) -> Path:
+        return self.data_dir / "workspaces"
+
+    @property
+    def cache_dir(self) -> Path:
+        return self.data_dir / "cache"
+
+    @property
+    def storage_dir(self) -> Path:
+        return self.data_dir / "storage"
+
+
+@cache
+def get_settings() -> Settings:
+    return Settings()
