@@ -14,7 +14,7 @@ from typing import ClassVar
 
 
 class CompressionError(Exception):
-    """Carries a stable code, a hint, the recipe's field to change, and whether retrying can help."""
+    """Has a stable code, a hint, the recipe's field to change, and whether retrying can help."""
 
     code: ClassVar[str] = "compression_failed"
     retryable: ClassVar[bool] = False

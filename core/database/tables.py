@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from core.jobs.states import JobState, Requested
+from core.database.states import JobState, Requested
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -121,7 +121,7 @@ class Job(ProjectOwned, Table):
     recipe: Mapped[dict[str, Any]]
     recipe_hash: Mapped[str] = mapped_column(String(64), index=True)
     inputs: Mapped[dict[str, Any]]
-    """Resolved at submit: where the model and the dataset are ({"model_path", "dataset_key", …})."""
+    """Resolved at submit: {"model_path", "model_digest", "dataset_path" | "dataset_key", …}."""
     queue: Mapped[str] = mapped_column(String(64), default="default")
     priority: Mapped[int] = mapped_column(Integer, default=0)
     """Higher first."""

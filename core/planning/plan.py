@@ -41,8 +41,9 @@ class Spectrum:
 
     squared_singular_values: NDArray[np.float64]
     """[r], descending, in the method's own weighted norm."""
-    predicted_increase: NDArray[np.float64]
-    """[r + 1]: predicted increase of the mean example loss when ranks above k are dropped,
+    predicted_increase: NDArray[np.float64] | None
+    """None where the method has no loss unit and no two-sided statistics were taken.
+    [r + 1]: predicted increase of the mean example loss when ranks above k are dropped,
     k = 0..r, non-increasing; the last entry is what the full rank still costs (0 but for
     methods that are not exact there)."""
 
