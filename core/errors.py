@@ -1,4 +1,4 @@
-"""The ways a run can fail, each with what a person needs to know.
+"""The ways compression can fail, each with what a person needs to know. Torch-free.
 
 CompressionError
 ├── RecipeError            the recipe asks for what this model or data cannot give
