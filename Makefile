@@ -7,10 +7,11 @@ VENV ?= .venv
 TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
 BIN := $(VENV)/bin
+BENCHMARKS := statistics_pass plans job_start
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help check-machine install lock
+.PHONY: help check-machine install lock check test serve demo bench clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -40,3 +41,24 @@ lock:  ## write requirements/*.lock anew from pyproject.toml
 	$(LOCK) --extra worker pyproject.toml -o requirements/worker.lock
 	$(LOCK) --extra worker --extra demo --extra dev pyproject.toml -o requirements/dev.lock
 	$(LOCK) --no-deps --group assets -o requirements/assets.lock
+
+check: install  ## formatting, lint, types, one-way imports
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-cache | tail -n 3
+
+test: check  ## every test, with a real PostgreSQL and a real Redis-compatible server
+	@$(BIN)/python -m pytest -q
+
+serve: install  ## start the service and stay up (http://127.0.0.1:8000/dashboard)
+	@$(BIN)/python -m core.embedded
+
+demo: install  ## compress a real model on real data, from POST to download
+	@$(BIN)/python -m demo
+
+bench: install  ## the small benchmarks, as Markdown on the terminal
+	@for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name || exit 1; done
+
+clean:  ## remove the environment and the service's data
+	rm -rf $(VENV) data

@@ -1,0 +1,40 @@
+"""The house: imports point one way, and every setting, method and event is documented."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from core.recipe.events import Event
+from core.recipe.methods import METHOD_CONFIGS
+from core.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_imports_point_one_way() -> None:
+    linter = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run(
+        [linter, "--no-cache"], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("name", sorted(Settings.model_fields))
+def test_every_setting_is_documented(name: str) -> None:
+    assert f"`RANKWISE_{name.upper()}`" in (ROOT / "docs" / "settings.md").read_text()
+
+
+@pytest.mark.parametrize("method", sorted(METHOD_CONFIGS))
+def test_every_method_has_a_page(method: str) -> None:
+    page = (ROOT / "docs" / "methods" / f"{method}.md").read_text()
+    assert METHOD_CONFIGS[method].title in page
+
+
+@pytest.mark.parametrize(
+    "event", [event.model_fields["type"].default for event in get_args(get_args(Event)[0])]
+)
+def test_every_event_is_documented(event: str) -> None:
+    assert f"`{event}`" in (ROOT / "docs" / "events.md").read_text()
