@@ -1,0 +1,87 @@
+"""What each stage's output depends on, named by one hash per stage.
+
+A stage's fingerprint covers its parents', the part of the recipe it reads, and the version of its
+algorithm. Equal fingerprints mean that an output made before, by this job or another, can be used.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from core.recipe.recipe import Recipe, fingerprint
+from core.recipe.training import TrainingConfig
+
+STAGE_VERSIONS: Mapping[str, int] = {
+    "resolve": 1,
+    "adapt": 1,
+    "statistics": 1,
+    "spectra": 1,
+    "plan": 1,
+    "factorize": 1,
+    "finetune": 1,
+    "evaluate": 1,
+    "export": 1,
+}
+"""Raise a stage's number when its algorithm changes: what it wrote before is then made anew."""
+
+DTYPE = "float32"
+"""What models are held in and statistics are summed in."""
+
+NOT_IN_RESULT = {"checkpoint_seconds"}
+
+
+def stage_fingerprints(recipe: Recipe, model_digest: str, dataset_sha256: str) -> dict[str, str]:
+    """The fingerprint of every stage, in the order in which they run.
+
+    Model and dataset count by their content: where they lie and what they are called does not.
+    """
+    reads = stage_inputs(recipe, model_digest, dataset_sha256)
+    fingerprints: dict[str, str] = {}
+    parent = None
+    for stage, version in STAGE_VERSIONS.items():
+        parent = fingerprint(
+            {"stage": stage, "version": version, "parent": parent, "reads": reads[stage]}
+        )
+        fingerprints[stage] = parent
+    return fingerprints
+
+
+def stage_inputs(recipe: Recipe, model_digest: str, dataset_sha256: str) -> dict[str, Any]:
+    """What every stage reads beyond its parent's output."""
+    return {
+        "resolve": {
+            "model": model_digest,
+            "dataset": dataset_sha256,
+            "task": recipe.task.model_dump(mode="json", exclude={"dataset"}),
+            "dtype": DTYPE,
+        },
+        "adapt": {
+            "adapt": recipe.adapt,
+            "training": _training(recipe.adaptation),
+            "seed": recipe.seed,
+        },
+        "statistics": {
+            "calibration": recipe.calibration.model_dump(mode="json"),
+            "wide": _required(recipe, 1, 2),
+            "tall": _required(recipe, 2, 1),
+        },
+        "spectra": recipe.method.model_dump(mode="json"),
+        "plan": {
+            "budget": recipe.budget.model_dump(mode="json"),
+            "allocation": recipe.allocation.model_dump(mode="json"),
+        },
+        "factorize": None,
+        "finetune": _training(recipe.finetune),
+        "evaluate": recipe.evaluation.model_dump(mode="json"),
+        "export": sorted(recipe.exports),
+    }
+
+
+def _training(config: Any) -> dict[str, Any]:
+    excluded = NOT_IN_RESULT if isinstance(config, TrainingConfig) else set()
+    dumped: dict[str, Any] = config.model_dump(mode="json", exclude=excluded)
+    return dumped
+
+
+def _required(recipe: Recipe, out_features: int, in_features: int) -> list[str]:
+    """The statistics taken of a layer; which ones depends on its smaller side only."""
+    return sorted(recipe.required_statistics(out_features, in_features))

@@ -1,0 +1,148 @@
+"""What a job will take, from shapes alone: an upper bound on work, a lower bound on memory.
+
+Nothing is measured. All weights, gradients and statistics are float32; every text is as long as
+max_length; an `auto` adaptation is counted as if it trained; attention scores, norms and the
+embedding look-up are left out of FLOPs and activations.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from core.planning.plan import LayerPlan, Plan
+from core.recipe.recipe import Recipe
+from core.recipe.statistics import Statistic
+from core.recipe.training import DistillFinetune, TrainingConfig
+
+BYTES = 4
+TRAINED_BYTES = 4 * BYTES
+"""Of one parameter that AdamW trains: itself, its gradient, two moments."""
+LARGEST_GRAM_SIDE = 8192
+"""A Gram whose side is larger keeps its diagonal only."""
+CPU_FLOPS = 4e10
+"""Per second, of two ordinary cores: what the time class is told by."""
+
+TimeClass = Literal["minutes", "hours", "days"]
+
+
+class Resources(BaseModel):
+    """Memory and work of one job; every number follows from shapes and the recipe."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    model_bytes_before: int
+    """4 · parameters of the dense model."""
+    model_bytes_after: int
+    """4 · parameters of the planned model."""
+    target_flops_per_token_before: int
+    """2 · Σ out·in over the target layers: one multiplication and one addition per weight."""
+    target_flops_per_token_after: int
+    """2 · Σ kept parameters of the target layers."""
+    statistics_bytes: int
+    """4 · the numbers in all sums that the recipe asks for."""
+    activation_bytes: int
+    """4 · batch · max_length · Σ (in + out) of the largest batch: what a backward pass keeps."""
+    peak_bytes: int
+    """Largest of: training the dense model, the statistics pass, training the planned one."""
+    flops: int | None
+    """Training and statistics over all their rows, at 6 · target weights per token (forward 2,
+    backward 4); None where the number of rows is not known."""
+    time_class: TimeClass | None
+    """Order of magnitude on two CPU cores at 40 GFLOP/s; None with flops."""
+
+
+def estimate_resources(plan: Plan, recipe: Recipe, train_rows: int | None) -> Resources:
+    """What the recipe will take with this plan; train_rows is the train split's size, if known."""
+    flops = None if train_rows is None else total_flops(plan, recipe, train_rows)
+    return Resources(
+        model_bytes_before=BYTES * plan.model_params_before,
+        model_bytes_after=BYTES * plan.model_params_after,
+        target_flops_per_token_before=2 * plan.target_params_before,
+        target_flops_per_token_after=2 * plan.target_params_after,
+        statistics_bytes=statistics_bytes(plan.layers, recipe),
+        activation_bytes=max(stage_activations(plan.layers, recipe)),
+        peak_bytes=peak_bytes(plan, recipe),
+        flops=flops,
+        time_class=None if flops is None else time_class(flops),
+    )
+
+
+def statistics_bytes(layers: Sequence[LayerPlan], recipe: Recipe) -> int:
+    return BYTES * sum(
+        numbers_in(statistic, layer)
+        for layer in layers
+        for statistic in recipe.required_statistics(layer.out_features, layer.in_features)
+    )
+
+
+def numbers_in(statistic: Statistic, layer: LayerPlan) -> int:
+    """Gram: side² (side where it is over 8192); Fisher sums: one number per feature."""
+    match statistic:
+        case Statistic.FISHER_IN:
+            return layer.in_features
+        case Statistic.FISHER_OUT:
+            return layer.out_features
+        case Statistic.INPUT_GRAM | Statistic.INPUT_GRAD_GRAM:
+            side = layer.in_features
+        case Statistic.OUTPUT_GRAM | Statistic.OUTPUT_GRAD_GRAM:
+            side = layer.out_features
+    return side * side if side <= LARGEST_GRAM_SIDE else side
+
+
+def stage_activations(layers: Sequence[LayerPlan], recipe: Recipe) -> tuple[int, int, int]:
+    """Bytes kept for the backward pass while adapting, taking statistics, fine-tuning."""
+    features = sum(layer.in_features + layer.out_features for layer in layers)
+    per_row = BYTES * recipe.task.max_length * features
+    return (
+        per_row * (0 if recipe.adapt == "never" else rows_at_once(recipe.adaptation)),
+        per_row * (recipe.calibration.batch_size if recipe.needs_statistics else 0),
+        per_row * rows_at_once(recipe.finetune),
+    )
+
+
+def rows_at_once(config: object) -> int:
+    """⌈batch / accumulation⌉; 0 where nothing is trained."""
+    if not isinstance(config, TrainingConfig):
+        return 0
+    return -(-config.batch_size // config.accumulation)
+
+
+def peak_bytes(plan: Plan, recipe: Recipe) -> int:
+    """Weights (with gradients and moments where trained), sums and activations of each stage."""
+    adapting, taking, finetuning = stage_activations(plan.layers, recipe)
+    dense = BYTES * plan.model_params_before
+    teacher = dense if isinstance(recipe.finetune, DistillFinetune) else 0
+    return max(
+        dense,
+        TRAINED_BYTES * plan.model_params_before + adapting if adapting else 0,
+        dense + statistics_bytes(plan.layers, recipe) + taking,
+        TRAINED_BYTES * plan.model_params_after + teacher + finetuning if finetuning else 0,
+    )
+
+
+def total_flops(plan: Plan, recipe: Recipe, train_rows: int) -> int:
+    """6 · weights · tokens of every pass; a teacher adds its forward pass of 2."""
+    dense, planned = plan.target_params_before, plan.target_params_after
+    teacher = 2 * dense if isinstance(recipe.finetune, DistillFinetune) else 0
+    rows = (
+        6 * dense * (0 if recipe.adapt == "never" else recipe.adaptation.epochs * train_rows)
+        + 6 * dense * calibration_rows(recipe, train_rows)
+        + (6 * planned + teacher) * epochs(recipe.finetune) * train_rows
+    )
+    return rows * recipe.task.max_length
+
+
+def calibration_rows(recipe: Recipe, train_rows: int) -> int:
+    if not recipe.needs_statistics:
+        return 0
+    return min(train_rows, recipe.calibration.rows or train_rows)
+
+
+def epochs(config: object) -> int:
+    return config.epochs if isinstance(config, TrainingConfig) else 0
+
+
+def time_class(flops: int) -> TimeClass:
+    seconds = flops / CPU_FLOPS
+    return "minutes" if seconds < 3600 else "hours" if seconds < 86_400 else "days"

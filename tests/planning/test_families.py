@@ -1,0 +1,116 @@
+"""Targets are compared with the modules of real transformers models."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from torch import nn
+from transformers import (
+    AutoModel,
+    AutoModelForSequenceClassification,
+    BertConfig,
+    DistilBertConfig,
+    ElectraConfig,
+    PreTrainedConfig,
+    RobertaConfig,
+)
+
+from core.errors import ModelError
+from core.planning.checkpoint import read_checkpoint
+from core.planning.families import FAMILIES, target_layers
+from core.planning.plan import TargetLayer
+from tests.planning.checkpoints import bert_tensors, write_bert, write_config
+from tests.planning.test_read_checkpoint import minilm_folder
+
+SIZES = {
+    "hidden_size": 8,
+    "intermediate_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "vocab_size": 11,
+}
+CONFIGS: list[PreTrainedConfig] = [
+    BertConfig(**SIZES),
+    RobertaConfig(**SIZES),
+    ElectraConfig(**SIZES, embedding_size=4),
+    DistilBertConfig(dim=8, hidden_dim=16, n_layers=2, n_heads=2, vocab_size=11),
+]
+
+
+def block_linears(model: nn.Module) -> tuple[TargetLayer, ...]:
+    """Every linear layer inside a Transformer block: what the families must name."""
+    return tuple(
+        TargetLayer(name, module.out_features, module.in_features)
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and ".layer." in name
+    )
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.model_type)
+@pytest.mark.parametrize("headless", [False, True])
+def test_targets_are_the_models_own_modules(
+    config: PreTrainedConfig, headless: bool, tmp_path: Path
+) -> None:
+    model = AutoModelForSequenceClassification.from_config(config)
+    saved = AutoModel.from_config(config) if headless else model
+    saved.save_pretrained(tmp_path)
+    assert target_layers(read_checkpoint(tmp_path)) == block_linears(model)
+
+
+def test_every_family_is_tested() -> None:
+    assert {config.model_type for config in CONFIGS} == set(FAMILIES)
+
+
+def test_minilm_has_36_targets() -> None:
+    layers = target_layers(read_checkpoint(minilm_folder()))
+    assert len(layers) == 36
+    assert sum(layer.params for layer in layers) == 10_616_832
+    assert layers[0] == TargetLayer("bert.encoder.layer.0.attention.self.query", 384, 384)
+    assert layers[-1] == TargetLayer("bert.encoder.layer.5.output.dense", 384, 1536)
+
+
+def refusal(folder: Path) -> ModelError:
+    with pytest.raises(ModelError) as caught:
+        target_layers(read_checkpoint(folder))
+    assert caught.value.pointer == "/model/path"
+    return caught.value
+
+
+def test_an_unknown_family_lists_the_known(tmp_path: Path) -> None:
+    error = refusal(write_bert(tmp_path, model_type="mamba"))
+    assert "mamba" in error.message
+    assert all(family in (error.hint or "") for family in FAMILIES)
+
+
+def test_a_missing_tensor_is_named(tmp_path: Path) -> None:
+    tensors = bert_tensors()
+    del tensors["bert.encoder.layer.1.output.dense.weight"]
+    assert (
+        "bert.encoder.layer.1.output.dense.weight" in refusal(write_bert(tmp_path, tensors)).message
+    )
+
+
+def test_more_layers_than_the_config_says_is_refused(tmp_path: Path) -> None:
+    assert "more layers" in refusal(write_bert(tmp_path, num_hidden_layers=1)).message
+
+
+def test_fewer_layers_than_the_config_says_is_refused(tmp_path: Path) -> None:
+    assert "lacks" in refusal(write_bert(tmp_path, num_hidden_layers=3)).message
+
+
+def test_a_shape_the_config_denies_is_refused(tmp_path: Path) -> None:
+    assert "[8, 4]" in refusal(write_bert(tmp_path, intermediate_size=16)).message
+
+
+def test_integer_weights_are_refused(tmp_path: Path) -> None:
+    name = "bert.encoder.layer.0.attention.self.query.weight"
+    tensors = bert_tensors() | {name: np.ones((4, 4), dtype=np.int8)}
+    assert "I8" in refusal(write_bert(tmp_path, tensors)).message
+
+
+@pytest.mark.parametrize("depth", [None, 0, "2", True])
+def test_a_config_without_its_sizes_is_refused(tmp_path: Path, depth: object) -> None:
+    folder = write_bert(tmp_path)
+    config = dict(read_checkpoint(folder).config, num_hidden_layers=depth)
+    write_config(folder, config)
+    assert "num_hidden_layers" in refusal(folder).message

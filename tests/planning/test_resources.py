@@ -1,0 +1,79 @@
+from core.planning.planner import make_plan
+from core.planning.resources import Resources, estimate_resources, time_class
+from tests.planning.problems import layers_of, recipe_with
+
+LAYERS = layers_of([(20, 20), (40, 20), (20, 40)])
+MODEL_PARAMS = 4000
+UNTRAINED = {"adapt": "never", "finetune": {"type": "none"}}
+UNIFORM_SVD = {"method": {"type": "svd"}, "allocation": {"type": "uniform"}}
+
+
+def resources(rows: int | None = None, **changes: object) -> Resources:
+    recipe = recipe_with(**changes)
+    return estimate_resources(make_plan(LAYERS, MODEL_PARAMS, recipe, None), recipe, rows)
+
+
+def test_sizes_and_flops_follow_from_shapes() -> None:
+    recipe = recipe_with()
+    plan = make_plan(LAYERS, MODEL_PARAMS, recipe, None)
+    found = estimate_resources(plan, recipe, None)
+    assert found.model_bytes_before == 16_000
+    assert found.model_bytes_after == 4 * plan.model_params_after
+    assert found.target_flops_per_token_before == 2 * 2000
+    assert found.target_flops_per_token_after == 2 * plan.target_params_after
+    assert (found.flops, found.time_class) == (None, None)
+
+
+def test_statistics_are_those_of_the_smaller_side() -> None:
+    assert resources().statistics_bytes == 4 * 2 * 3 * 20 * 20
+    one_sided = resources(method={"type": "svd_llm"}, allocation={"type": "uniform"})
+    assert one_sided.statistics_bytes == 4 * 3 * 20 * 20
+    fisher = resources(method={"type": "fwsvd", "sides": "both"})
+    assert fisher.statistics_bytes == 4 * (40 + 60 + 60)
+    assert resources(**UNIFORM_SVD).statistics_bytes == 0
+
+
+def test_a_gram_over_8192_keeps_its_diagonal() -> None:
+    recipe = recipe_with()
+    plan = make_plan(layers_of([(9000, 9000)]), 81_000_000, recipe, None)
+    assert estimate_resources(plan, recipe, None).statistics_bytes == 4 * 2 * 9000
+
+
+def test_memory_is_that_of_the_largest_stage() -> None:
+    features = 40 + 60 + 60
+    per_row = 4 * 128 * features
+    assert resources(**UNTRAINED, **UNIFORM_SVD).peak_bytes == 16_000
+    taking = resources(**UNTRAINED)
+    assert taking.activation_bytes == 32 * per_row
+    assert taking.peak_bytes == 16_000 + taking.statistics_bytes + 32 * per_row
+    adapting = resources(adaptation={"batch_size": 64, "accumulation": 1})
+    assert adapting.peak_bytes == 16 * MODEL_PARAMS + 64 * per_row
+    halved = resources(adaptation={"batch_size": 64, "accumulation": 2})
+    assert halved.peak_bytes == 16 * MODEL_PARAMS + 32 * per_row
+
+
+def test_a_teacher_stands_beside_the_student() -> None:
+    plain = resources(adapt="never", finetune={"type": "plain", "batch_size": 256})
+    distill = resources(adapt="never", finetune={"type": "distill", "batch_size": 256})
+    assert distill.peak_bytes == plain.peak_bytes + 16_000
+
+
+def test_work_counts_every_pass_over_its_rows() -> None:
+    tokens = 128
+    assert resources(500, **UNTRAINED, **UNIFORM_SVD).flops == 0
+    assert resources(500, **UNTRAINED).flops == 6 * 2000 * 500 * tokens
+    assert resources(5000, **UNTRAINED).flops == 6 * 2000 * 1024 * tokens
+    adapted = resources(500, adaptation={"epochs": 2})
+    assert adapted.flops == 6 * 2000 * (500 + 2 * 500) * tokens
+    recipe = recipe_with(adapt="never", finetune={"type": "distill", "epochs": 3})
+    plan = make_plan(LAYERS, MODEL_PARAMS, recipe, None)
+    student = 6 * plan.target_params_after + 2 * 2000
+    found = estimate_resources(plan, recipe, 500)
+    assert found.flops == (6 * 2000 * 500 + student * 3 * 500) * tokens
+
+
+def test_time_classes_are_told_by_the_clock() -> None:
+    per_second = int(4e10)
+    assert time_class(60 * per_second) == "minutes"
+    assert time_class(3600 * per_second) == "hours"
+    assert time_class(86_400 * per_second) == "days"

@@ -1,0 +1,144 @@
+"""Which change of a recipe makes which stages run again."""
+
+import pytest
+
+from core.planning import fingerprints as module
+from core.planning.fingerprints import STAGE_VERSIONS, stage_fingerprints
+from core.recipe import Recipe
+from core.recipe.methods import MethodConfig
+from tests.planning.problems import MINIMAL, recipe_with
+
+STAGES = list(STAGE_VERSIONS)
+BASE = recipe_with()
+KFAC = {"type": "kfac", "output_damping": 0.5}
+PATH = {"type": "text-classification", "dataset": {"type": "path", "path": "texts.csv"}}
+
+
+def changed(one: Recipe, other: Recipe) -> list[str]:
+    first, second = (stage_fingerprints(recipe, "model", "data") for recipe in (one, other))
+    return [stage for stage in first if first[stage] != second[stage]]
+
+
+def after(stage: str) -> list[str]:
+    return STAGES[STAGES.index(stage) :]
+
+
+def test_all_stages_have_a_sha256_of_their_own() -> None:
+    found = stage_fingerprints(BASE, "model", "data")
+    assert list(found) == STAGES
+    assert set(MethodConfig.stages) <= set(STAGES)
+    assert len(set(found.values())) == len(STAGES)
+    assert all(len(digest) == 64 and int(digest, 16) for digest in found.values())
+
+
+@pytest.mark.parametrize(
+    ("changes", "first"),
+    [
+        ({"seed": 18}, "adapt"),
+        ({"adapt": "always"}, "adapt"),
+        ({"adaptation": {"epochs": 1}}, "adapt"),
+        ({"calibration": {"rows": 64}}, "statistics"),
+        ({"calibration": {"fisher": "true"}}, "statistics"),
+        ({"method": KFAC}, "spectra"),
+        ({"budget": {"type": "keep_ratio", "value": 0.4}}, "plan"),
+        ({"budget": {"type": "params", "value": 1000}}, "plan"),
+        ({"allocation": {"type": "uniform"}}, "plan"),
+        ({"allocation": {"type": "spectrum", "rank_multiple": 8}}, "plan"),
+        ({"finetune": {"type": "plain"}}, "finetune"),
+        ({"evaluation": {"bootstrap_samples": 500}}, "evaluate"),
+        ({"exports": ["safetensors", "dense"]}, "export"),
+        ({"task": {**PATH, "text": "sentence"}}, "resolve"),
+        ({"task": {**PATH, "max_length": 64}}, "resolve"),
+        ({"task": {**PATH, "splits": {"seed": 3}}}, "resolve"),
+        ({"task": {**PATH, "splits": {"max_rows": {"train": 10}}}}, "resolve"),
+    ],
+)
+def test_a_change_reaches_its_stage_and_those_after(changes: dict[str, object], first: str) -> None:
+    assert changed(BASE, recipe_with(**changes)) == after(first)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": "another"},
+        {"labels": {"team": "search"}},
+        {"limits": {"max_runtime_s": 60}},
+        {"adaptation": {"checkpoint_seconds": 5}},
+        {"model": {"type": "path", "path": "a/copy"}},
+        {"task": {**PATH, "dataset": {"type": "path", "path": "copy.csv"}}},
+        {"task": {**PATH, "dataset": {"type": "upload", "id": "ds_" + "0" * 26}}},
+    ],
+)
+def test_names_places_and_limits_change_nothing(changes: dict[str, object]) -> None:
+    assert changed(BASE, recipe_with(**changes)) == []
+
+
+def test_checkpointing_does_not_count_in_fine_tuning_either() -> None:
+    often = recipe_with(finetune={"type": "distill", "checkpoint_seconds": 5})
+    assert changed(recipe_with(finetune={"type": "distill"}), often) == []
+
+
+def test_the_order_of_exports_does_not_count() -> None:
+    one, other = (
+        recipe_with(exports=e) for e in (["safetensors", "dense"], ["dense", "safetensors"])
+    )
+    assert changed(one, other) == []
+
+
+@pytest.mark.parametrize("method", ["svd", "svd_llm", "fwsvd"])
+def test_other_statistics_leave_the_adapted_model(method: str) -> None:
+    assert changed(BASE, recipe_with(method={"type": method})) == after("statistics")
+
+
+def test_one_side_or_both_are_other_statistics() -> None:
+    one, both = (recipe_with(method={"type": "fwsvd", "sides": s}) for s in ("input", "both"))
+    assert changed(one, both) == after("statistics")
+
+
+@pytest.mark.parametrize("method", ["svd", "svd_llm"])
+def test_spreading_ranks_by_loss_needs_more_statistics(method: str) -> None:
+    uniform, spectrum = (
+        recipe_with(method={"type": method}, allocation={"type": allocation})
+        for allocation in ("uniform", "spectrum")
+    )
+    assert changed(uniform, spectrum) == after("statistics")
+
+
+def test_svd_spread_by_loss_shares_the_statistics_of_kfac() -> None:
+    svd = recipe_with(method={"type": "svd"}, allocation={"type": "spectrum"})
+    assert changed(BASE, svd) == after("spectra")
+
+
+@pytest.mark.parametrize(("model", "data"), [("other", "data"), ("model", "other")])
+def test_other_contents_change_everything(model: str, data: str) -> None:
+    first, second = stage_fingerprints(BASE, "model", "data"), stage_fingerprints(BASE, model, data)
+    assert not set(first.values()) & set(second.values())
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_new_version_of_a_stage_makes_it_run_again(
+    stage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = stage_fingerprints(BASE, "model", "data")
+    monkeypatch.setattr(module, "STAGE_VERSIONS", {**STAGE_VERSIONS, stage: 99})
+    again = stage_fingerprints(BASE, "model", "data")
+    assert [s for s in STAGES if before[s] != again[s]] == after(stage)
+
+
+def test_every_field_of_a_recipe_is_read_or_left_out_on_purpose() -> None:
+    read = {
+        "adapt",
+        "adaptation",
+        "allocation",
+        "budget",
+        "calibration",
+        "evaluation",
+        "exports",
+        "finetune",
+        "method",
+        "seed",
+        "task",
+    }
+    left_out = {"name", "labels", "limits", "model"}
+    assert read | left_out == set(Recipe.model_fields)
+    assert MINIMAL["model"]["path"] == "model"

@@ -1,0 +1,229 @@
+import json
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from core.recipe import Recipe
+from core.recipe.budget import SpectrumAllocation, UniformAllocation
+from core.recipe.methods import METHOD_CONFIGS
+from core.recipe.statistics import Statistic
+from tests.planning.problems import MINIMAL, recipe_with
+
+FULL: dict[str, Any] = {
+    "name": "sentiment-30",
+    "labels": {"team": "search"},
+    "limits": {"max_runtime_s": 600},
+    "model": {"type": "path", "path": "models/bert"},
+    "task": {
+        "type": "text-classification",
+        "dataset": {"type": "upload", "id": "ds_" + "a" * 26},
+        "text": "premise",
+        "text_pair": "hypothesis",
+        "label": "label",
+        "max_length": 64,
+        "splits": {
+            "seed": 3,
+            "train": 0.7,
+            "validation": 0.1,
+            "test": 0.2,
+            "max_rows": {"train": 9},
+        },
+    },
+    "adapt": "always",
+    "adaptation": {"epochs": 1, "learning_rate": 3e-5},
+    "calibration": {"rows": None, "fisher": "true"},
+    "method": {"type": "fwsvd", "sides": "both"},
+    "budget": {"type": "params", "value": 1000, "scope": "model"},
+    "allocation": {"type": "spectrum", "min_rank": 2, "keep_dense": ["a.b"]},
+    "finetune": {"type": "distill", "epochs": 1, "temperature": 4.0},
+    "evaluation": {"confidence": 0.9},
+    "exports": ["safetensors", "dense"],
+    "seed": 3,
+}
+
+
+def own_errors(body: str) -> list[ErrorDetails]:
+    """Less the one about the allocation's default, which follows from any other error."""
+    with pytest.raises(ValidationError) as caught:
+        Recipe.model_validate_json(body)
+    return [e for e in caught.value.errors() if e["type"] != "default_factory_not_called"]
+
+
+def refused_at(content: dict[str, Any] | str) -> list[tuple[int | str, ...]]:
+    body = content if isinstance(content, str) else json.dumps(content)
+    return [error["loc"] for error in own_errors(body)]
+
+
+def pointers(content: dict[str, Any]) -> list[str]:
+    return [error["ctx"]["pointer"] for error in own_errors(json.dumps(content))]
+
+
+@pytest.mark.parametrize(
+    "value", ["0", "0.0", "-0.3", "1.5", "NaN", "Infinity", '"0.3"', "true", "null", "[0.3]"]
+)
+@pytest.mark.parametrize("kind", ["keep_ratio", "rank_ratio"])
+def test_a_ratio_is_a_number_above_0_up_to_1(kind: str, value: str) -> None:
+    body = json.dumps({**MINIMAL, "budget": {"type": kind, "value": 0}})
+    where = refused_at(body.replace('"value": 0', f'"value": {value}'))
+    assert where == [("budget", kind, "value")]
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, "7"])
+def test_a_params_budget_is_a_positive_integer(value: object) -> None:
+    where = refused_at({**MINIMAL, "budget": {"type": "params", "value": value}})
+    assert where == [("budget", "params", "value")]
+
+
+def objects_in(value: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Paths of all objects in a recipe but free-form labels."""
+    if not isinstance(value, dict) or path == ("labels",):
+        return []
+    nested = [deep for key, each in value.items() for deep in objects_in(each, (*path, key))]
+    return [path, *nested]
+
+
+@pytest.mark.parametrize("path", objects_in(FULL), ids=lambda path: ".".join(path) or "recipe")
+def test_unknown_fields_are_refused_at_every_level(path: tuple[str, ...]) -> None:
+    content = json.loads(json.dumps(FULL))
+    at = content
+    for key in path:
+        at = at[key]
+    at["surprise"] = 1
+    (where,) = refused_at(content)
+    assert where[-1] == "surprise"
+    assert [part for part in where if part in path] == list(path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("method", {"type": "magic"}),
+        ("method", {}),
+        ("method", {"type": "svd", "output_damping": 0.1}),
+        ("method", {"type": "kfac", "sides": "both"}),
+        ("method", {"type": "svd_llm", "output_damping": 0.1}),
+        ("method", {"type": "fwsvd", "sides": "left"}),
+        ("method", {"type": "kfac", "output_damping": 1.5}),
+        ("budget", {"type": "rank_ratio", "value": 0.3, "scope": "model"}),
+        ("budget", {"type": "keep_ratio", "value": 0.3, "scope": "layers"}),
+        ("allocation", {"type": "uniform", "min_rank": 2}),
+        ("allocation", {"type": "spectrum", "min_rank": 0}),
+        ("finetune", {"type": "none", "epochs": 1}),
+        ("finetune", {"type": "plain", "temperature": 2.0}),
+        ("model", {"type": "path", "path": ""}),
+        ("exports", []),
+        ("exports", ["onnx"]),
+        ("seed", -1),
+        ("seed", 2**32),
+        ("seed", True),
+        ("labels", {"bad key": "x"}),
+        ("labels", {"team": 7}),
+    ],
+)
+def test_what_a_part_does_not_know_is_refused(field: str, value: object) -> None:
+    assert {where[0] for where in refused_at({**MINIMAL, field: value})} == {field}
+
+
+@pytest.mark.parametrize(
+    ("changes", "pointer"),
+    [
+        ({"adapt": "never", "adaptation": {"epochs": 1}}, "/adaptation"),
+        ({"method": {"type": "svd"}, "calibration": {"rows": 10}}, "/calibration"),
+        (
+            {"budget": {"type": "rank_ratio", "value": 0.3}, "allocation": {"type": "spectrum"}},
+            "/allocation",
+        ),
+        ({"exports": ["dense", "dense"]}, "/exports"),
+    ],
+)
+def test_fields_without_a_use_are_refused_by_pointer(changes: dict[str, Any], pointer: str) -> None:
+    assert pointers({**MINIMAL, **changes}) == [pointer]
+
+
+def test_splits_and_columns_must_fit_together() -> None:
+    task = MINIMAL["task"]
+    assert pointers({**MINIMAL, "task": {**task, "splits": {"train": 0.9}}}) == ["/train"]
+    assert pointers({**MINIMAL, "task": {**task, "text_pair": "text"}}) == ["/label"]
+
+
+@pytest.mark.parametrize("content", [MINIMAL, FULL], ids=["minimal", "full"])
+def test_a_recipe_survives_json(content: dict[str, Any]) -> None:
+    recipe = Recipe.model_validate_json(json.dumps(content))
+    again = Recipe.model_validate_json(recipe.model_dump_json())
+    assert again == recipe
+    assert again.hash == recipe.hash
+
+
+def test_naming_the_defaults_changes_no_hash() -> None:
+    bare = recipe_with()
+    assert recipe_with(**json.loads(bare.model_dump_json())).hash == bare.hash
+
+
+@pytest.mark.parametrize(
+    "changes", [{"name": "x"}, {"labels": {"a": "b"}}, {"limits": {"max_runtime_s": 9}}]
+)
+def test_the_hash_ignores_what_does_not_change_the_result(changes: dict[str, Any]) -> None:
+    assert recipe_with(**changes).hash == recipe_with().hash
+
+
+@pytest.mark.parametrize("field", sorted(set(FULL) - {"name", "labels", "limits"}))
+def test_the_hash_covers_every_other_field(field: str) -> None:
+    compatible = {"allocation": {"type": "uniform"}} if field == "budget" else {}
+    changed = recipe_with(**{**compatible, field: FULL[field]})
+    assert changed.hash != recipe_with(**compatible).hash
+
+
+def test_the_schema_describes_every_method() -> None:
+    schema = Recipe.model_json_schema()
+    json.dumps(schema, allow_nan=False)
+    assert schema["additionalProperties"] is False
+    assert set(schema["properties"]["method"]["discriminator"]["mapping"]) == set(METHOD_CONFIGS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, SpectrumAllocation()),
+        ({"method": {"type": "kfac"}}, SpectrumAllocation()),
+        ({"method": {"type": "svd"}}, UniformAllocation()),
+        ({"method": {"type": "fwsvd"}}, UniformAllocation()),
+        ({"method": {"type": "svd_llm"}}, UniformAllocation()),
+        ({"budget": {"type": "rank_ratio", "value": 0.3}}, UniformAllocation()),
+        ({"budget": {"type": "params", "value": 10}}, SpectrumAllocation()),
+    ],
+)
+def test_the_allocation_when_none_is_named(changes: dict[str, Any], expected: object) -> None:
+    assert recipe_with(**changes).allocation == expected
+
+
+TWO_SIDED_WIDE = {Statistic.OUTPUT_GRAD_GRAM, Statistic.OUTPUT_GRAM}
+TWO_SIDED_TALL = {Statistic.INPUT_GRAM, Statistic.INPUT_GRAD_GRAM}
+
+
+@pytest.mark.parametrize(
+    ("method", "allocation", "wide", "tall"),
+    [
+        ("kfac", "spectrum", TWO_SIDED_WIDE, TWO_SIDED_TALL),
+        ("kfac", "uniform", TWO_SIDED_WIDE, TWO_SIDED_TALL),
+        ("svd", "uniform", set(), set()),
+        ("svd", "spectrum", TWO_SIDED_WIDE, TWO_SIDED_TALL),
+        ("svd_llm", "uniform", {Statistic.OUTPUT_GRAM}, {Statistic.INPUT_GRAM}),
+        ("svd_llm", "spectrum", TWO_SIDED_WIDE, TWO_SIDED_TALL),
+        ("fwsvd", "spectrum", {Statistic.FISHER_IN}, {Statistic.FISHER_IN}),
+    ],
+)
+def test_statistics_are_those_of_the_method_and_of_the_allocation(
+    method: str, allocation: str, wide: set[Statistic], tall: set[Statistic]
+) -> None:
+    recipe = recipe_with(method={"type": method}, allocation={"type": allocation})
+    assert recipe.required_statistics(4, 8) == wide
+    assert recipe.required_statistics(8, 8) == wide
+    assert recipe.required_statistics(8, 4) == tall
+    assert recipe.needs_statistics == bool(wide)
+
+
+def test_a_recipe_is_immutable() -> None:
+    with pytest.raises(ValidationError):
+        recipe_with().seed = 3  # type: ignore[misc]
