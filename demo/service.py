@@ -21,17 +21,19 @@ STOP_TIMEOUT_S = 30
 class Service:
     url: str
     key: str
+    pid: int
 
 
 @contextmanager
-def running_service(data_dir: Path, model_roots: Path) -> Iterator[Service]:
-    """`make serve`, on a free port and with its own data folder."""
+def running_service(data_dir: Path, model_roots: Path, **settings: str) -> Iterator[Service]:
+    """`make serve`, on a free port, with its own data folder and more settings as wanted."""
     data_dir.mkdir(parents=True, exist_ok=True)
     port = free_port()
     environment = os.environ | {
         "RANKWISE_DATA_DIR": str(data_dir),
         "RANKWISE_MODEL_ROOTS": str(model_roots),
         "RANKWISE_PORT": str(port),
+        **settings,
     }
     log = (data_dir / "service.log").open("ab")
     process = subprocess.Popen(
@@ -40,7 +42,8 @@ def running_service(data_dir: Path, model_roots: Path) -> Iterator[Service]:
     try:
         url = f"http://127.0.0.1:{port}"
         wait_until_ready(url, process, data_dir / "service.log")
-        yield Service(url=url, key=(data_dir / "bootstrap-key").read_text().strip())
+        key = (data_dir / "bootstrap-key").read_text().strip()
+        yield Service(url=url, key=key, pid=process.pid)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(STOP_TIMEOUT_S)
