@@ -84,7 +84,7 @@ def spend(curves: Sequence[Curve], allowance: int) -> NDArray[np.int64]:
     while True:
         left = allowance - _cost(curves, choices)
         steps = steps_within(curves, choices, left)
-        taken = np.searchsorted(np.cumsum(steps.cost), left, side="left")
+        taken = np.searchsorted(np.cumsum(steps.cost), left, side="right")
         if taken == 0:
             return choices
         np.maximum.at(choices, steps.layer[:taken], steps.choice[:taken])
