@@ -3,6 +3,7 @@
 Run as a script in a process of its own; it imports nothing of this project.
 """
 
+import os
 import sys
 
 SENTENCES = (
@@ -13,10 +14,10 @@ SENTENCES = (
 
 
 def main(folder: str) -> None:
+    os.environ["TRANSFORMERS_VERBOSITY"] = "error"
     import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer, logging
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    logging.set_verbosity_error()
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=True)
     model = AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=True)
     model.eval()

@@ -52,6 +52,8 @@ class StageBars:
             TextColumn("[dim]{task.fields[note]}"),
             console=console,
         )
+        self.cached: list[str] = []
+        """Stages that were taken from the cache."""
         self.tasks: dict[str, TaskID] = {
             stage: self.progress.add_task("", start=False, total=1, stage=stage, unit="", note="")
             for stage in stages
@@ -74,6 +76,8 @@ class StageBars:
             )
         elif event["type"] == "stage.finished":
             self.finish(task, data)
+            if data["source"] == "cache":
+                self.cached.append(data["stage"])
 
     def finish(self, task: TaskID, data: Event) -> None:
         total = self.progress.tasks[task].total

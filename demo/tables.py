@@ -1,45 +1,45 @@
-"""The before/after table that the demo prints."""
+"""The before/after tables that the demo prints, from the same rows as the report's."""
 
-from typing import Any
+from dataclasses import astuple
 
 from rich.table import Table
 
-PHASES = ("dense", "factorized", "finetuned")
+from core.reporting.latency import speed_in_words
+from core.reporting.result import Latency, Result
+from core.reporting.tables import metric_rows, size_rows
+
+METRIC_COLUMNS = ("model", "value", "95 % interval", "change to dense", "paired interval", "rows")
 
 
-def sizes(result: dict[str, Any]) -> Table:
-    table = Table(title="Size", title_justify="left", box=None, padding=(0, 2))
-    for column, justify in (
-        ("", "left"),
-        ("before", "right"),
-        ("after", "right"),
-        ("kept", "right"),
-    ):
-        table.add_column(column, justify=justify)  # type: ignore[arg-type]
-    for quantity in ("params", "bytes"):
-        for part, label in (("model", "whole model"), ("targets", "target layers")):
-            before, after = (result[quantity][part][when] for when in ("before", "after"))
-            name = "parameters" if quantity == "params" else "bytes"
-            table.add_row(f"{name}, {label}", f"{before:,}", f"{after:,}", f"{after / before:.1%}")
+def sizes(result: Result) -> Table:
+    table = plain_table("Size", "", "before", "after", "kept")
+    for row in size_rows(result):
+        table.add_row(*astuple(row))
     return table
 
 
-def quality(result: dict[str, Any]) -> Table:
-    table = Table(title="Accuracy", title_justify="left", box=None, padding=(0, 2))
-    table.add_column("")
-    for column in ("accuracy", "95 % interval", "drop to dense, points", "paired interval", "rows"):
-        table.add_column(column, justify="right")
-    for phase in PHASES:
-        if phase in result["metrics"]:
-            table.add_row(phase, *accuracy_cells(result["metrics"][phase]["accuracy"]))
+def quality(result: Result) -> Table:
+    """The headline metric of every phase; intervals of changes are paired, on the same rows."""
+    headline, *_ = rows = metric_rows(result)
+    table = plain_table(headline.metric, *METRIC_COLUMNS)
+    for row in rows:
+        if row.metric == headline.metric:
+            table.add_row(*astuple(row)[1:])
     return table
 
 
-def accuracy_cells(accuracy: dict[str, Any]) -> tuple[str, ...]:
-    low, high = accuracy["interval"]
-    cells = (f"{accuracy['value']:.2%}", f"{low:.2%} … {high:.2%}")
-    if accuracy["drop"] is None:
-        return (*cells, "", "", f"{accuracy['n']:,}")
-    low, high = accuracy["drop_interval"]
-    drop = (f"{100 * accuracy['drop']:+.2f}", f"{100 * low:+.2f} … {100 * high:+.2f}")
-    return (*cells, *drop, f"{accuracy['n']:,}")
+def speed(latency: Latency) -> str:
+    return (
+        f"Latency, batch {latency.batch}, {latency.mean_tokens:.0f} tokens a text, "
+        f"{latency.threads} threads: dense {latency.dense_ms:.1f} ms, "
+        f"compressed {latency.compressed_ms:.1f} ms; "
+        f"{speed_in_words(latency.speedup, latency.speedup_interval)}."
+    )
+
+
+def plain_table(title: str, first: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2))
+    table.add_column(first)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table

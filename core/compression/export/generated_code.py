@@ -1,0 +1,79 @@
+"""The Python files inside an artifact: what runs, in plain sight, needing nothing of ours."""
+
+import inspect
+from dataclasses import dataclass
+
+from torch import nn
+
+from core.compression.export.templating import render
+from core.compression.low_rank import LowRankLinear
+from core.errors import ModelError
+
+CONFIGURATION_FILE = "configuration_rankwise.py"
+MODELING_FILE = "modeling_rankwise.py"
+MODEL_TYPE_PREFIX = "rankwise-"
+AUTO_CLASS = "AutoModelForSequenceClassification"
+
+
+@dataclass(frozen=True)
+class GeneratedNames:
+    """What the classes around one transformers class are called."""
+
+    dense_class: str
+    """BertForSequenceClassification"""
+    dense_config: str
+    """BertConfig"""
+    model_type: str
+    """rankwise-bert"""
+
+    @property
+    def model_class(self) -> str:
+        return f"Rankwise{self.dense_class}"
+
+    @property
+    def config_class(self) -> str:
+        return f"Rankwise{self.dense_config}"
+
+    @property
+    def auto_map(self) -> dict[str, str]:
+        return {
+            "AutoConfig": f"{CONFIGURATION_FILE.removesuffix('.py')}.{self.config_class}",
+            AUTO_CLASS: f"{MODELING_FILE.removesuffix('.py')}.{self.model_class}",
+        }
+
+
+def names_for(model: nn.Module) -> GeneratedNames:
+    """The names for this model.
+
+    Raises:
+        ModelError: its class is none of transformers' own sequence classifiers.
+    """
+    dense = type(model)
+    own = dense.__module__.startswith("transformers.models.")
+    if not own or not dense.__name__.endswith("ForSequenceClassification"):
+        raise ModelError(
+            f"A {dense.__name__} cannot be exported: it is no sequence classifier of transformers.",
+            pointer="/model",
+        )
+    config: type = dense.config_class  # type: ignore[attr-defined]
+    return GeneratedNames(
+        dense_class=dense.__name__,
+        dense_config=config.__name__,
+        model_type=f"{MODEL_TYPE_PREFIX}{config.model_type}",  # type: ignore[attr-defined]
+    )
+
+
+def code_files(names: GeneratedNames) -> dict[str, str]:
+    """File name → source, for the configuration and the model."""
+    return {
+        CONFIGURATION_FILE: render(f"{CONFIGURATION_FILE}.jinja", names=names),
+        MODELING_FILE: render(
+            f"{MODELING_FILE}.jinja", names=names, low_rank_linear=low_rank_source()
+        ),
+    }
+
+
+def low_rank_source() -> str:
+    """LowRankLinear as core has it, without the constructor that takes core's own Factors."""
+    source = inspect.getsource(LowRankLinear)
+    return source.replace(inspect.getsource(LowRankLinear.from_factors) + "\n", "")

@@ -1,0 +1,82 @@
+"""Our own loader of an artifact: core's classes, never the Python files inside the folder."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors.torch import load_file
+from torch import nn
+from transformers import CONFIG_MAPPING, AutoModelForSequenceClassification
+
+from core.compression.export.generated_code import MODEL_TYPE_PREFIX
+from core.compression.export.weights import CONFIG_FILE, WEIGHTS_FILE
+from core.compression.low_rank import LowRankLinear
+from core.compression.models.layers import linear_layer, replace_layer
+from core.errors import ModelError
+
+GENERATED_KEYS = frozenset({"model_type", "architectures", "auto_map", "ranks", "dtype"})
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def load_artifact(folder: Path) -> nn.Module:
+    """The small model, in eval mode on the CPU.
+
+    Raises:
+        ModelError: the folder is no artifact, or its ranks and weights do not fit its config.
+    """
+    content = _read_config(folder)
+    model = _dense_skeleton(content)
+    for name, rank in content["ranks"].items():
+        replace_layer(model, name, _empty_low_rank(linear_layer(model, name), name, rank))
+    try:
+        model.load_state_dict(load_file(folder / WEIGHTS_FILE), strict=True)
+    except (RuntimeError, OSError) as error:
+        raise ModelError(f"The weights do not fit the config: {error}") from error
+    return model.eval()
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    try:
+        content = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"config.json cannot be read: {error}") from error
+    if not isinstance(content, dict) or not isinstance(content.get("ranks"), dict):
+        raise ModelError("config.json names no ranks: this is no artifact of Rankwise.")
+    return content
+
+
+def _dense_skeleton(content: dict[str, Any]) -> nn.Module:
+    """The family's classifier before any layer is replaced; its weights are about to be loaded."""
+    family = str(content.get("model_type")).removeprefix(MODEL_TYPE_PREFIX)
+    if family not in CONFIG_MAPPING:
+        raise ModelError(f"transformers knows no model type {family!r}.")
+    own = {key: value for key, value in content.items() if key not in GENERATED_KEYS}
+    try:
+        config = CONFIG_MAPPING[family](**own)
+    except (TypeError, ValueError, StrictDataclassError) as error:
+        raise ModelError(f"config.json is no {family} config: {error}") from error
+    classifiers: Any = AutoModelForSequenceClassification
+    model: nn.Module = classifiers.from_config(
+        config, dtype=_dtype(content), attn_implementation="sdpa", trust_remote_code=False
+    )
+    return model
+
+
+def _dtype(content: dict[str, Any]) -> torch.dtype:
+    name = content.get("dtype")
+    dtype = DTYPES.get(name) if isinstance(name, str) else None
+    if dtype is None:
+        raise ModelError(f"The dtype must be one of {', '.join(DTYPES)}, not {name!r}.")
+    return dtype
+
+
+def _empty_low_rank(dense: nn.Linear, name: str, rank: Any) -> LowRankLinear:
+    largest = min(dense.in_features, dense.out_features)
+    if type(rank) is not int or not 1 <= rank <= largest:
+        raise ModelError(f"The rank of {name!r} must be within 1 … {largest}, not {rank!r}.")
+    low_rank = LowRankLinear(
+        dense.in_features, dense.out_features, rank, bias=dense.bias is not None
+    )
+    return low_rank.to(dense.weight.dtype)

@@ -1,0 +1,1 @@
+"""Numbers and drawings for reports and the dashboard: text and SVG, no torch, no script."""

@@ -1,0 +1,100 @@
+"""A job's result, read from the JSON that the job row and report.json hold."""
+
+from typing import get_args
+
+from pydantic import BaseModel, ConfigDict
+
+from core.recipe.events import MetricMeasured, Phase
+
+PHASES: tuple[Phase, ...] = get_args(Phase)
+PHASE_TITLES: dict[str, str] = {
+    "dense": "dense",
+    "factorized": "factorized",
+    "finetuned": "fine-tuned",
+}
+OPEN = ConfigDict(frozen=True, extra="allow")
+"""Fields that only others know are kept."""
+
+
+class Measured(BaseModel):
+    """One metric of one phase on the test split."""
+
+    model_config = OPEN
+
+    value: float
+    interval: tuple[float, float]
+    n: int
+    drop: float | None = None
+    """dense − this, on the same rows."""
+    drop_interval: tuple[float, float] | None = None
+
+
+class BeforeAfter(BaseModel):
+    model_config = OPEN
+
+    before: int
+    after: int
+
+    @property
+    def kept(self) -> float:
+        return self.after / self.before
+
+
+class Sizes(BaseModel):
+    """Of the whole model (tied parameters once), and of its factorizable weights alone."""
+
+    model_config = OPEN
+
+    model: BeforeAfter
+    targets: BeforeAfter
+
+
+class Latency(BaseModel):
+    """Milliseconds a batch, both models in turns in one run; intervals are of the medians."""
+
+    model_config = OPEN
+
+    batch: int
+    repeats: int
+    threads: int
+    device: str
+    mean_tokens: float
+    dense_ms: float
+    dense_interval: tuple[float, float]
+    compressed_ms: float
+    compressed_interval: tuple[float, float]
+    speedup: float
+    speedup_interval: tuple[float, float]
+
+
+class Result(BaseModel):
+    """What a finished job measured."""
+
+    model_config = OPEN
+
+    metrics: dict[Phase, dict[str, Measured]]
+    params: Sizes
+    bytes: Sizes
+    latency: Latency | None = None
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """In the order of the phases; the first is the one that a headline shows."""
+        return tuple(dict.fromkeys(n for p in self.phases for n in self.metrics[p]))
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        return tuple(phase for phase in PHASES if phase in self.metrics)
+
+    @property
+    def final_phase(self) -> Phase:
+        """The phase of the model that the artifact holds."""
+        return self.phases[-1]
+
+    def measured(self, name: str) -> tuple[MetricMeasured, ...]:
+        """This metric in every phase that has it."""
+        return tuple(
+            MetricMeasured(phase=phase, name=name, **self.metrics[phase][name].model_dump())
+            for phase in self.phases
+            if name in self.metrics[phase]
+        )
