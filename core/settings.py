@@ -1,20 +1,29 @@
 """The process environment, read once. Every setting is described in docs/settings.md."""
 
+import hashlib
+import os
+import tempfile
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+LONGEST_SOCKET_PATH = 107
 
 
 class Settings(BaseSettings):
     """Defaults are the embedded service: SQLite, local files, an embedded Valkey, one host."""
 
     model_config = SettingsConfigDict(
-        env_prefix="RANKWISE_", extra="ignore", use_attribute_docstrings=True, frozen=True
+        env_prefix="RANKWISE_",
+        extra="ignore",
+        use_attribute_docstrings=True,
+        frozen=True,
+        validate_by_name=True,
+        validate_by_alias=True,
     )
 
     data_dir: Path = REPOSITORY / "data"
@@ -34,6 +43,9 @@ class Settings(BaseSettings):
     """Port the API and the dashboard listen on; 0 takes a free one."""
     bootstrap_key: str = ""
     """An admin API key to create in the default project at start, if it does not exist."""
+
+    session_secret: str = ""
+    """Signs the dashboard's sessions; empty means one made in data_dir at first use."""
 
     model_roots: Annotated[tuple[Path, ...], NoDecode] = ()
     """Folders, separated by colons, under which models of type `path` must lie."""
@@ -65,6 +77,21 @@ class Settings(BaseSettings):
     log_level: str = "INFO"
     """DEBUG, INFO, WARNING or ERROR."""
 
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        return path.expanduser().absolute()
+
+    @field_validator("model_roots", "dataset_roots", mode="before")
+    @classmethod
+    def _split_paths(cls, value: Any) -> Any:
+        return _split(value, os.pathsep)
+
+    @field_validator("queues", mode="before")
+    @classmethod
+    def _split_names(cls, value: Any) -> Any:
+        return _split(value, ",")
+
     @property
     def resolved_database_url(self) -> str:
         return self.database_url or f"sqlite+pysqlite:///{self.data_dir / 'rankwise.db'}"
@@ -75,8 +102,12 @@ class Settings(BaseSettings):
 
     @property
     def broker_socket(self) -> Path:
-        """Short: a unix socket's path may have at most 107 bytes."""
-        return self.data_dir / "run" / "valkey.sock"
+        """In data_dir, or in a short folder of the user's own where that path is too long."""
+        socket = self.data_dir / "run" / "valkey.sock"
+        if len(os.fsencode(socket)) <= LONGEST_SOCKET_PATH:
+            return socket
+        digest = hashlib.sha256(os.fsencode(self.data_dir)).hexdigest()[:12]
+        return Path(tempfile.gettempdir()) / f"rankwise-{os.getuid()}-{digest}" / "valkey.sock"
 
     @property
     def workspaces_dir(self) -> Path:
@@ -89,6 +120,24 @@ class Settings(BaseSettings):
     @property
     def storage_dir(self) -> Path:
         return self.data_dir / "storage"
+
+    def as_environment(self) -> dict[str, str]:
+        """The variables that give a started process these same settings."""
+        return {
+            f"RANKWISE_{name.upper()}": _joined(name, value) for name, value in self if value != ()
+        }
+
+
+def _split(value: Any, separator: str) -> Any:
+    if not isinstance(value, str):
+        return value
+    return tuple(part.strip() for part in value.split(separator) if part.strip())
+
+
+def _joined(name: str, value: Any) -> str:
+    if isinstance(value, tuple):
+        return ("," if name == "queues" else os.pathsep).join(map(str, value))
+    return str(value)
 
 
 @cache

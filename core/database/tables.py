@@ -1,6 +1,7 @@
 """Every table. Each row belongs to a project; the job's row is the truth about the job."""
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
@@ -8,6 +9,7 @@ from sqlalchemy import (
     BigInteger,
     DateTime,
     Dialect,
+    Enum,
     ForeignKey,
     Index,
     Integer,
@@ -42,7 +44,17 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-Json = JSON().with_variant(JSONB(), "postgresql")
+def stored(states: type[StrEnum]) -> Enum:
+    """A StrEnum as its value in a plain column: a new state needs no migration."""
+    return Enum(
+        states,
+        native_enum=False,
+        length=16,
+        values_callable=lambda members: [member.value for member in members],
+    )
+
+
+Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
 
 class Table(DeclarativeBase):
@@ -59,6 +71,8 @@ class Table(DeclarativeBase):
         datetime: UtcDateTime,
         dict[str, Any]: Json,
         list[Any]: Json,
+        JobState: stored(JobState),
+        Requested: stored(Requested),
     }
 
 
@@ -73,7 +87,7 @@ class Project(Table):
 class ProjectOwned:
     """Mixed into every table but Project."""
 
-    project_id: Mapped[str] = mapped_column(ForeignKey("project.id"), index=True)
+    project_id: Mapped[str] = mapped_column(ForeignKey("project.id"), index=True, sort_order=-1)
 
 
 class ApiKey(ProjectOwned, Table):
@@ -112,6 +126,7 @@ class Job(ProjectOwned, Table):
     __tablename__ = "job"
     __table_args__ = (
         Index("ix_job_claim", "queue", "state", "priority", "created_at"),
+        Index("ix_job_lease", "state", "lease_until"),
         Index("ix_job_list", "project_id", "created_at", "id"),
     )
 
@@ -126,8 +141,8 @@ class Job(ProjectOwned, Table):
     priority: Mapped[int] = mapped_column(Integer, default=0)
     """Higher first."""
 
-    state: Mapped[JobState] = mapped_column(String(16), default=JobState.QUEUED)
-    requested: Mapped[Requested | None] = mapped_column(String(16))
+    state: Mapped[JobState] = mapped_column(default=JobState.QUEUED)
+    requested: Mapped[Requested | None]
     epoch: Mapped[int] = mapped_column(Integer, default=0)
     """The fencing token: +1 per claim; a write with an older one changes nothing."""
     owner: Mapped[str | None] = mapped_column(String(200))
@@ -159,7 +174,9 @@ class Job(ProjectOwned, Table):
 
 
 class JobOwned(ProjectOwned):
-    job_id: Mapped[str] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    job_id: Mapped[str] = mapped_column(
+        ForeignKey("job.id", ondelete="CASCADE"), primary_key=True, sort_order=-2
+    )
 
 
 class JobAttempt(JobOwned, Table):

@@ -1,0 +1,36 @@
+"""The database's clock, which all hosts share: leases never depend on a worker's own clock."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+from core.database.tables import UtcDateTime
+
+
+class DatabaseNow(FunctionElement[datetime]):
+    """The moment this expression runs, plus some seconds."""
+
+    name = "database_now"
+    inherit_cache = True
+    type = UtcDateTime()
+
+
+def database_now(seconds: float = 0.0) -> DatabaseNow:
+    """`lease_until = database_now(lease_s)`; SQLite's clock is that of its one host."""
+    return DatabaseNow(float(seconds))
+
+
+@compiles(DatabaseNow, "postgresql")
+def _postgresql(element: DatabaseNow, compiler: SQLCompiler, **options: Any) -> str:
+    seconds = compiler.process(element.clauses, **options)
+    return f"(clock_timestamp() + make_interval(secs => {seconds}))"
+
+
+@compiles(DatabaseNow, "sqlite")
+def _sqlite(element: DatabaseNow, compiler: SQLCompiler, **options: Any) -> str:
+    """In the text form that SQLAlchemy stores, so that comparing texts compares times."""
+    seconds = compiler.process(element.clauses, **options)
+    return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', {seconds} || ' seconds')"

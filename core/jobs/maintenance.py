@@ -1,0 +1,123 @@
+"""The reaper and the dispatcher: they run in every process and need no leader.
+
+Each looks by a plain read and acts by statements that are conditional on what it saw.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from itertools import count
+
+import structlog
+from sqlalchemy import or_, select, update
+
+from core.database.clock import database_now
+from core.database.sessions import Sessions, make_engine, make_sessions, read_only
+from core.database.states import JobState
+from core.database.tables import Job
+from core.jobs.claims import Claim, waiting
+from core.jobs.collection import evict_cache, remove_stale_workspaces
+from core.jobs.doorbell import ENOUGH_RINGS, Doorbell
+from core.jobs.errors import Fenced
+from core.jobs.finishing import RunningJob, after_crash
+from core.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+COLLECT_EVERY_ROUNDS = 6
+"""Caches and workspaces are looked at in each sixth round."""
+
+
+def reap(sessions: Sessions) -> dict[str, JobState]:
+    """Take jobs from workers that went silent past their lease; where each job went, by id."""
+    reaped = {}
+    for claim, job in _expired(sessions):
+        try:
+            with sessions.begin() as session:
+                reaped[claim.job_id] = after_crash(
+                    session,
+                    claim,
+                    job,
+                    "lease_lost",
+                    "the worker went silent",
+                    Job.lease_until < database_now(),
+                    Job.requested.is_not_distinct_from(job.requested),
+                )
+        except Fenced:
+            continue
+        log.warning("job.reaped", job_id=claim.job_id, epoch=claim.epoch)
+    return reaped
+
+
+def dispatch(sessions: Sessions, doorbell: Doorbell, ring_again_s: float) -> int:
+    """Ring for waiting rows that were not rung for lately; how many rings were taken."""
+    unrung = or_(Job.rung_at.is_(None), Job.rung_at < database_now(-ring_again_s))
+    with read_only(sessions)() as session:
+        due = session.execute(
+            select(Job.id, Job.queue)
+            .where(waiting(), unrung)
+            .order_by(Job.priority.desc(), Job.created_at)
+            .limit(ENOUGH_RINGS)
+        ).all()
+    rung = [job.id for job in due if doorbell.ring(job.queue)]
+    if rung:
+        with sessions.begin() as session:
+            session.execute(
+                update(Job)
+                .where(Job.id.in_(rung), Job.state == JobState.QUEUED)
+                .values(rung_at=database_now())
+            )
+    return len(rung)
+
+
+class Maintenance(threading.Thread):
+    """Reaps, dispatches and collects every `reaper_s`, until stopped."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(name="maintenance", daemon=True)
+        self._settings = settings
+        self._engine = make_engine(settings)
+        self._sessions = make_sessions(self._engine)
+        self._doorbell = Doorbell(settings)
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        for round in count():
+            for chore in self._chores(round):
+                self._try(chore)
+            self._engine.dispose()  # a worker's main process forks: no open connection may cross
+            if self._stopping.wait(self._settings.reaper_s):
+                return
+
+    def stop(self) -> None:
+        """Returns when the round under way is over."""
+        self._stopping.set()
+        self.join()
+
+    def _chores(self, round: int) -> Iterator[Callable[[], object]]:
+        yield lambda: reap(self._sessions)
+        yield lambda: dispatch(self._sessions, self._doorbell, self._settings.ring_again_s)
+        if round % COLLECT_EVERY_ROUNDS == 0:
+            yield lambda: evict_cache(self._sessions, self._settings)
+            yield lambda: remove_stale_workspaces(self._sessions, self._settings)
+
+    def _try(self, chore: Callable[[], object]) -> None:
+        """The database may be away for a while; the next round comes."""
+        try:
+            chore()
+        except Exception as error:
+            log.warning("maintenance.failed", error=str(error))
+
+
+def _expired(sessions: Sessions) -> list[tuple[Claim, RunningJob]]:
+    """Running jobs whose lease has run out, as they are now."""
+    with read_only(sessions)() as session:
+        jobs = session.scalars(
+            select(Job).where(Job.state == JobState.RUNNING, Job.lease_until < database_now())
+        ).all()
+    return [
+        (
+            Claim(job.id, job.epoch),
+            RunningJob(job.requested, job.crashes, job.max_crashes, job.stage),
+        )
+        for job in jobs
+    ]

@@ -1,0 +1,5 @@
+"""`python -m worker`: one Celery worker for the device that the settings name."""
+
+from worker.app import main
+
+main()
