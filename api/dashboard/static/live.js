@@ -1,0 +1,77 @@
+// Keeps a page as the server would render it now. Events only ring; the truth is fetched as a page,
+// and the parts that differ are put in place. A hidden tab holds no connection.
+"use strict";
+
+const main = document.getElementById("main");
+const AT_MOST_EVERY_MS = 1000;
+
+let source = null;
+let timer = null;
+let lastEvent = main.dataset.after;
+
+function parts(page) {
+  return page.querySelectorAll("[data-live]");
+}
+
+function keepsFocus(part) {
+  const focused = document.activeElement;
+  return part.contains(focused) && focused.matches("button, input");
+}
+
+function put(fresh) {
+  const part = document.getElementById(fresh.id);
+  if (!part || part.innerHTML === fresh.innerHTML || keepsFocus(part)) return;
+  part.replaceChildren(...fresh.childNodes);
+}
+
+async function refresh() {
+  timer = null;
+  const response = await fetch(location.href, { headers: { Accept: "text/html" } });
+  if (response.redirected || (response.status >= 400 && response.status < 500)) return stop();
+  if (!response.ok) throw new Error(`${response.status}`);
+  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  parts(page).forEach(put);
+  const now = page.getElementById("main").dataset;
+  for (const name of ["stream", "refresh"]) {
+    if (!(name in now)) delete main.dataset[name];
+  }
+  if (!main.dataset.stream) close();
+  if (main.dataset.refresh) soon(Number(main.dataset.refresh) * 1000);
+}
+
+function soon(wait) {
+  timer ??= setTimeout(() => refresh().catch(() => soon(5 * AT_MOST_EVERY_MS)), wait);
+}
+
+function ring(event) {
+  lastEvent = event.lastEventId;
+  soon(AT_MOST_EVERY_MS);
+}
+
+function open() {
+  if (main.dataset.refresh) soon(Number(main.dataset.refresh) * 1000);
+  if (!main.dataset.stream) return;
+  source = new EventSource(`${main.dataset.stream}?after=${lastEvent}`);
+  for (const type of main.dataset.events.split(" ")) source.addEventListener(type, ring);
+}
+
+function close() {
+  source?.close();
+  source = null;
+}
+
+function stop() {
+  close();
+  clearTimeout(timer);
+  timer = null;
+}
+
+document.addEventListener("visibilitychange", () => {
+  stop();
+  if (!document.hidden) {
+    soon(0);
+    open();
+  }
+});
+
+if (!document.hidden) open();
