@@ -1,0 +1,76 @@
+"""The API: `uvicorn --factory api.app:create_app`. Nothing here imports torch."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from api import openapi, problems
+from api.artifacts.endpoints import router as artifacts
+from api.dashboard.endpoints import router as dashboard
+from api.datasets.endpoints import router as datasets
+from api.health.endpoints import router as health
+from api.jobs.endpoints import router as jobs
+from api.jobs.stream import EventPoller
+from api.keys.endpoints import router as keys
+from api.keys.service import ensure_bootstrap_key
+from api.methods.endpoints import router as methods
+from api.plans.endpoints import router as plans
+from api.reference.endpoints import router as reference
+from api.security_headers import SecurityHeaders
+from core.database.sessions import make_engine, make_sessions, read_only
+from core.jobs.doorbell import Doorbell
+from core.jobs.maintenance import Maintenance
+from core.settings import Settings, get_settings
+from core.storage.local import LocalStorage
+
+ROUTERS = (jobs, artifacts, plans, datasets, methods, keys, health, reference, dashboard)
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """An app on a migrated database; the environment's settings unless others are given."""
+    settings = settings or get_settings()
+    app = FastAPI(
+        title="Rankwise",
+        version="1",
+        lifespan=_running,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    _attach(app, settings)
+    for router in ROUTERS:
+        app.include_router(router)
+    problems.install(app)
+    openapi.install(app)
+    app.add_middleware(SecurityHeaders)
+    return app
+
+
+def _attach(app: FastAPI, settings: Settings) -> None:
+    """What every request may use, made once; `api.dependencies` hands it out."""
+    app.state.settings = settings
+    app.state.engine = make_engine(settings)
+    app.state.sessions = make_sessions(app.state.engine)
+    app.state.read_sessions = read_only(app.state.sessions)
+    app.state.storage = LocalStorage(settings.storage_dir)
+    app.state.doorbell = Doorbell(settings)
+    app.state.poller = EventPoller(app.state.read_sessions)
+
+
+@asynccontextmanager
+async def _running(app: FastAPI) -> AsyncIterator[None]:
+    """From the first request to the last: the bootstrap key, the poller, the chores."""
+    settings: Settings = app.state.settings
+    if settings.bootstrap_key:
+        ensure_bootstrap_key(app.state.sessions, settings.bootstrap_key)
+    maintenance = Maintenance(settings)
+    maintenance.start()
+    app.state.poller.start()
+    try:
+        yield
+    finally:
+        app.state.poller.stop()
+        maintenance.stop()
+        app.state.engine.dispose()

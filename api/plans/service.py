@@ -1,0 +1,81 @@
+"""Dry runs: the ranks a recipe would get, from cached spectra where an earlier job left them."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from api.plans.schemas import DryRun, Floor
+from api.resolution import Resolved, resolve, train_rows
+from core.database.tables import SpectraRecord
+from core.planning.budgets import floor_params
+from core.planning.fingerprints import stage_fingerprints
+from core.planning.plan import Plan, Spectrum
+from core.planning.planner import make_plan
+from core.planning.resources import estimate_resources
+from core.planning.spectra import load_spectra
+from core.recipe import Recipe
+from core.settings import Settings
+from core.storage.storage import Storage
+
+SHAPE_ONLY_NOTE = (
+    "no job of this project has measured these spectra yet: nothing is predicted, and ranks that "
+    "would be spread by them are uniform"
+)
+PREDICTION_NOTE = "the predicted increase ranks choices; as a number it is several times too low"
+ADAPTED_NOTE = "a new classification head, if the model needs one, is not counted"
+
+
+def dry_run(
+    recipe: Recipe, project_id: str, session: Session, settings: Settings, storage: Storage
+) -> DryRun:
+    """The plan of a recipe; raises what submitting it would raise."""
+    resolved = resolve(recipe, project_id, session, settings)
+    spectra = _cached_spectra(recipe, resolved, project_id, session, storage)
+    plan = resolved.plan
+    if spectra is not None:
+        plan = make_plan(resolved.layers, resolved.checkpoint.params, recipe, spectra)
+    rows = train_rows(recipe.task, resolved.dataset)
+    return DryRun(
+        basis="shape-only" if spectra is None else "cached-spectra",
+        keep_ratio=plan.keep_ratio,
+        plan=plan,
+        resources=estimate_resources(plan, recipe, rows),
+        floor=_floor(recipe, resolved, plan),
+        notes=[SHAPE_ONLY_NOTE if spectra is None else PREDICTION_NOTE, ADAPTED_NOTE],
+    )
+
+
+def _floor(recipe: Recipe, resolved: Resolved, plan: Plan) -> Floor:
+    targets = floor_params(resolved.layers, recipe.allocation)
+    model = plan.model_params_before - plan.target_params_before + targets
+    return Floor(
+        target_params=targets,
+        target_keep_ratio=targets / plan.target_params_before,
+        model_params=model,
+        model_keep_ratio=model / plan.model_params_before,
+    )
+
+
+def _cached_spectra(
+    recipe: Recipe, resolved: Resolved, project_id: str, session: Session, storage: Storage
+) -> Mapping[str, Spectrum] | None:
+    """The spectra that an earlier job of this project stored for equal inputs."""
+    fingerprints = stage_fingerprints(recipe, resolved.checkpoint.digest, resolved.dataset.sha256)
+    storage_key = session.scalar(
+        select(SpectraRecord.storage_key).where(
+            SpectraRecord.project_id == project_id,
+            SpectraRecord.fingerprint == fingerprints["spectra"],
+        )
+    )
+    if storage_key is None or not storage.exists(storage_key):
+        return None
+    return _loaded(storage.path(storage_key))
+
+
+@lru_cache(maxsize=32)
+def _loaded(path: Path) -> Mapping[str, Spectrum]:
+    """Kept in the process: a stored file never changes, and budgets come in tens."""
+    return load_spectra(path)

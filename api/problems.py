@@ -1,0 +1,220 @@
+"""Every refusal as RFC 9457 problem+json, and the one table of their codes."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.exc import OperationalError
+from starlette.exceptions import HTTPException
+
+from core.errors import CompressionError
+
+log = structlog.get_logger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Kind(NamedTuple):
+    status: int
+    title: str
+
+
+KINDS = {
+    "invalid_json": Kind(400, "The body is not JSON"),
+    "invalid_cursor": Kind(400, "The cursor is not one of ours"),
+    "invalid_range": Kind(416, "The range lies outside the file"),
+    "invalid_multipart": Kind(400, "The body is not a multipart form"),
+    "invalid_address": Kind(400, "The address holds a character that no name has"),
+    "unauthorized": Kind(401, "A valid API key is needed"),
+    "missing_scope": Kind(403, "The API key lacks a scope"),
+    "not_found": Kind(404, "There is no such thing"),
+    "method_not_allowed": Kind(405, "This address does not take that method"),
+    "illegal_transition": Kind(409, "The job's state does not allow this"),
+    "dataset_in_use": Kind(409, "An unfinished job reads this dataset"),
+    "idempotency_in_flight": Kind(409, "The first request with this key is still at work"),
+    "artifact_gone": Kind(410, "The file is no longer stored"),
+    "too_large": Kind(413, "The body is too large"),
+    "unsupported_media_type": Kind(415, "The body has the wrong content type"),
+    "invalid_parameter": Kind(422, "A parameter of the request is not valid"),
+    "invalid_recipe": Kind(422, "The recipe is not valid"),
+    "invalid_body": Kind(422, "The body is not valid"),
+    "idempotency_key_reused": Kind(422, "This key was used with another request"),
+    "recipe_refused": Kind(422, "The recipe asks for what cannot be given"),
+    "model_refused": Kind(422, "The model cannot be used"),
+    "data_refused": Kind(422, "The data cannot be used"),
+    "budget_below_floor": Kind(422, "The budget is below the floor"),
+    "too_many_watchers": Kind(503, "Too many event streams are open"),
+    "database_away": Kind(503, "The database does not answer"),
+    "internal_error": Kind(500, "The service failed"),
+}
+"""Code → HTTP status and title; /docs lists them."""
+
+
+class FieldError(BaseModel):
+    """One thing to change."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    pointer: str | None = None
+    """JSON pointer (RFC 6901) of the field in the body."""
+    parameter: str | None = None
+    """Name of the query, path, header or form parameter, where the body is not to blame."""
+    detail: str
+    code: str
+    hint: str | None = None
+    """What would be right."""
+
+
+class ProblemDetails(BaseModel):
+    """RFC 9457."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, title="Problem")
+
+    type: str
+    """Where the code is described."""
+    title: str
+    status: int
+    detail: str
+    code: str
+    """Stable; what a program should look at."""
+    errors: list[FieldError] = Field(default_factory=list)
+    request_id: str
+
+
+class Problem(Exception):
+    """Raised anywhere below an endpoint; becomes the answer."""
+
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        *,
+        errors: Sequence[FieldError] = (),
+        headers: dict[str, str] | None = None,
+    ):
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.errors = list(errors)
+        self.headers = headers or {}
+
+
+def not_found(noun: str, id: str) -> Problem:
+    return Problem("not_found", f"there is no {noun} {id!r}")
+
+
+def invalid_parameter(parameter: str, detail: str, hint: str | None = None) -> Problem:
+    error = FieldError(parameter=parameter, detail=detail, code="invalid", hint=hint)
+    return Problem("invalid_parameter", f"{parameter}: {detail}", errors=[error])
+
+
+def invalid_field(pointer: str, detail: str, hint: str | None = None) -> Problem:
+    error = FieldError(pointer=pointer, detail=detail, code="invalid", hint=hint)
+    return Problem("invalid_body", f"{pointer}: {detail}", errors=[error])
+
+
+def answer(problem: Problem, request_id: str) -> JSONResponse:
+    kind = KINDS[problem.code]
+    details = ProblemDetails(
+        type=f"/docs#{problem.code}",
+        title=kind.title,
+        status=kind.status,
+        detail=problem.detail,
+        code=problem.code,
+        errors=problem.errors,
+        request_id=request_id,
+    )
+    return JSONResponse(
+        details.model_dump(exclude_none=True),
+        status_code=kind.status,
+        media_type=MEDIA_TYPE,
+        headers=problem.headers,
+    )
+
+
+def refusals(*codes: str) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of an operation that can end in these problems."""
+    by_status: dict[int | str, list[str]] = {}
+    for code in codes:
+        by_status.setdefault(KINDS[code].status, []).append(code)
+    return {status: _documented(named) for status, named in by_status.items()}
+
+
+def _documented(codes: list[str]) -> dict[str, Any]:
+    examples = {code: {"value": _example(code)} for code in codes}
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {
+        "description": "; ".join(KINDS[code].title for code in codes),
+        "content": {MEDIA_TYPE: {"schema": schema, "examples": examples}},
+    }
+
+
+def _example(code: str) -> dict[str, Any]:
+    kind = KINDS[code]
+    return {
+        "type": f"/docs#{code}",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": kind.title.lower(),
+        "code": code,
+        "errors": [],
+        "request_id": "req_5f0c3f6b8f1d4f5e",
+    }
+
+
+def install(app: FastAPI) -> None:
+    """Every exception that a request can end in becomes a problem."""
+    app.add_exception_handler(Problem, _on_problem)
+    app.add_exception_handler(CompressionError, _on_compression_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid_parameters)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(OperationalError, _on_database_away)
+
+
+def _on_problem(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Problem)
+    return answer(error, request.state.request_id)
+
+
+def _on_compression_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, CompressionError)
+    return answer(from_compression_error(error), request.state.request_id)
+
+
+def from_compression_error(error: CompressionError) -> Problem:
+    """What the recipe, the model or the data is refused for, as an answer."""
+    code = error.code if error.code in KINDS else "recipe_refused"
+    field = FieldError(
+        pointer=error.pointer or "", detail=error.message, code=error.code, hint=error.hint
+    )
+    return Problem(code, error.message, errors=[field])
+
+
+def _on_invalid_parameters(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    errors = [
+        FieldError(parameter=str(found["loc"][1]), detail=found["msg"], code=found["type"])
+        for found in error.errors()
+    ]
+    named = ", ".join(dict.fromkeys(str(field.parameter) for field in errors))
+    problem = Problem("invalid_parameter", f"not valid: {named}", errors=errors)
+    return answer(problem, request.state.request_id)
+
+
+def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
+    """What the router itself refuses: an unknown address, a method that it does not take."""
+    assert isinstance(error, HTTPException)
+    code = "method_not_allowed" if error.status_code == 405 else "not_found"
+    detail = f"{request.method} {request.url.path} is not served here"
+    problem = Problem(code, detail, headers=dict(error.headers or {}))
+    return answer(problem, request.state.request_id)
+
+
+def _on_database_away(request: Request, error: Exception) -> JSONResponse:
+    log.warning("database away", error=str(error))
+    problem = Problem("database_away", "try again soon", headers={"Retry-After": "5"})
+    return answer(problem, request.state.request_id)
