@@ -1,5 +1,6 @@
 """Fixtures for everyone: real databases, a real broker, and settings that touch nothing else."""
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -17,6 +18,8 @@ from core.storage.local import LocalStorage
 from tests.postgres import create_database, drop_database, empty, postgres_server
 
 DATABASES = ["sqlite", "postgresql"]
+
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # tests start many processes: let them share .pyc
 
 
 @pytest.fixture(scope="session")

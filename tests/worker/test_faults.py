@@ -171,7 +171,6 @@ def test_kill_the_main_process(
     os.kill(main, signal.SIGKILL)
     for orphan in (child, runner):
         wait_until(lambda orphan=orphan: not Path(f"/proc/{orphan}").exists())
-    assert row_of(sessions, job).state == JobState.QUEUED
     start_worker()
     wait_for_state(sessions, job, JobState.SUCCEEDED)
     assert_one_good_artifact(sessions, storage, job)

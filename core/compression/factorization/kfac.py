@@ -1,0 +1,83 @@
+"""Two-sided weighting by the Kronecker-factored Fisher information.
+
+Kronecker factors: Martens & Grosse, ICML 2015; their use for low-rank compression: GFWSVD (2025)
+and OBD-LLM (2026). With A = Σ x xᵀ and G = Σ δ δᵀ over the tokens, minimize
+
+    ‖G^½ (W − Ŵ) A^½‖_F,
+
+the loss's second-order increase up to the factor 1 / (2 N T) (see `loss_unit`). Only the smaller
+side's Grams are held. For out ≤ in, C = W A Wᵀ, and with the Cholesky root G = L Lᵀ
+
+    Lᵀ C L = U Σ² Uᵀ,     outer = C L U_k Σ_k⁻²,     inner = U_kᵀ Lᵀ W,
+
+since C L U Σ⁻² = L⁻ᵀ U: nothing is inverted but kept singular values. For out > in the mirror
+image, with B = Wᵀ G W and A = L Lᵀ:
+
+    Lᵀ B L = V Σ² Vᵀ,     outer = W L V_k,     inner = Σ_k⁻² V_kᵀ Lᵀ B.
+
+Damping adds ε · mean(diag) · I to A and to G before the roots; where A or G is not held, it acts
+through C + ε_A · mean(diag A) · W Wᵀ and B + ε_G · mean(diag G) · Wᵀ W. Directions that carry no
+weighted energy above rounding get zero factors: they cost nothing.
+"""
+
+from jaxtyping import Float
+from torch import Tensor
+
+from core.compression.factorization.decomposition import Decomposition, decomposition
+from core.compression.factorization.grams import (
+    column_space,
+    damped_input_grad_gram,
+    damped_input_gram,
+    damped_output_grad_gram,
+    damped_output_gram,
+    row_space,
+)
+from core.compression.factorization.loss_unit import kronecker_unit
+from core.compression.layer_statistics import LayerStatistics
+from core.compression.linalg import eigenpairs, inverse_of_kept, root, tail_sums
+from core.recipe.methods import KfacConfig
+
+
+def decompose(
+    weight: Float[Tensor, "out in"], statistics: LayerStatistics, config: KfacConfig
+) -> Decomposition:
+    smaller_out = weight.shape[0] <= weight.shape[1]
+    return (from_output_grams if smaller_out else from_input_grams)(weight, statistics, config)
+
+
+def from_output_grams(
+    weight: Float[Tensor, "out in"], statistics: LayerStatistics, config: KfacConfig
+) -> Decomposition:
+    w = weight.double()
+    c = damped_output_gram(w, statistics, config.input_damping)
+    g = damped_output_grad_gram(w, statistics, config.output_damping)
+    lower = root(g)
+    pairs = eigenpairs(lower.T @ c @ lower)
+    u, squares = pairs.vectors, pairs.values
+    outer = c @ lower @ u * inverse_of_kept(squares, len(w))
+    increase = tail_sums(squares) * kronecker_unit(statistics)
+
+    def squared_norm(error: Tensor) -> float:
+        d = row_space(error, w)
+        return float((d @ c @ d.T * g).sum())
+
+    return decomposition(weight, outer, u.T @ lower.T @ w, squares, increase, squared_norm)
+
+
+def from_input_grams(
+    weight: Float[Tensor, "out in"], statistics: LayerStatistics, config: KfacConfig
+) -> Decomposition:
+    w = weight.double()
+    b = damped_input_grad_gram(w, statistics, config.output_damping)
+    a = damped_input_gram(w, statistics, config.input_damping)
+    lower = root(a)
+    pairs = eigenpairs(lower.T @ b @ lower)
+    v, squares = pairs.vectors, pairs.values
+    inner = inverse_of_kept(squares, w.shape[1])[:, None] * (v.T @ lower.T @ b)
+    increase = tail_sums(squares) * kronecker_unit(statistics)
+
+    def squared_norm(error: Tensor) -> float:
+        d = column_space(error, w)
+        return float((d.T @ b @ d * a).sum())
+
+    return decomposition(weight, w @ lower @ v, inner, squares, increase, squared_norm)

@@ -1,0 +1,29 @@
+"""The stages that most methods share, in their order.
+
+resolve → adapt → statistics → plan → factorize → finetune → evaluate → export
+"""
+
+from core.compression.methods.stage import Stage
+from core.compression.methods.stages.adapt import Adapt
+from core.compression.methods.stages.evaluate import Evaluate
+from core.compression.methods.stages.export import Export
+from core.compression.methods.stages.factorize import Factorize
+from core.compression.methods.stages.finetune import Finetune
+from core.compression.methods.stages.plan import MakePlan
+from core.compression.methods.stages.resolve import Resolve
+from core.compression.methods.stages.statistics import Statistics
+
+STAGES: dict[str, Stage] = {
+    stage.name: stage
+    for stage in (
+        Resolve(),
+        Adapt(),
+        Statistics(),
+        MakePlan(),
+        Factorize(),
+        Finetune(),
+        Evaluate(),
+        Export(),
+    )
+}
+"""By the name under which a method's config lists them."""

@@ -1,0 +1,50 @@
+"""adapt: fine-tune the dense model on the task, where its head is new or the recipe asks for it."""
+
+from pathlib import Path
+
+import torch
+
+from core.compression.finetuning.checkpoint import CheckpointFolder
+from core.compression.finetuning.plain import task_loss
+from core.compression.finetuning.training import train
+from core.compression.methods.seeds import stage_seed
+from core.compression.methods.stage import Stage, Summary, Work
+from core.compression.methods.stages.resolve import refuse_hopeless, validate
+from core.compression.models.loading import load_classifier, save_model_folder
+from core.compression.run_state import Run, write_json
+
+
+class Adapt(Stage):
+    name = "adapt"
+    cached = True
+
+    def nothing_to_do(self, run: Run) -> str | None:
+        return None if run.resolved.adapts else run.resolved.reason
+
+    def compute(self, run: Run, folder: Path) -> Work:
+        config, resolved = run.recipe.adaptation, run.resolved
+        seed = stage_seed(run.recipe.seed, self.name)
+        torch.manual_seed(seed)
+        model = load_classifier(
+            run.workspace.model,
+            resolved.label_names,
+            keep_head=resolved.keep_head,
+            device=run.device,
+        ).model
+        report = yield from train(
+            model,
+            run.examples["train"],
+            task_loss,
+            lambda model: validate(run, model, run.examples["validation"]),
+            config,
+            CheckpointFolder(run.checkpoints(self.name), config.checkpoint_seconds),
+            seed=seed,
+            device=run.device,
+        )
+        refuse_hopeless(report.after, resolved)
+        save_model_folder(model, folder)
+        write_json(folder / "training.json", report.as_json())
+
+    def summary(self, run: Run) -> Summary:
+        training: Summary = run.read(self.name, "training.json")
+        return training

@@ -1,0 +1,83 @@
+"""factorize: replace each planned layer by two thin ones, and measure what that loses."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from safetensors.torch import save_model
+
+from core.compression.factorization.registry import decompose
+from core.compression.low_rank import LowRankLinear
+from core.compression.methods.stage import Stage, Summary, Work
+from core.compression.methods.stages.plan import FILE as SPECTRA_FILE
+from core.compression.methods.stages.statistics import load_layer_statistics
+from core.compression.models.layers import linear_layer, replace_layer
+from core.compression.progress import Progress
+from core.compression.run_state import Run, write_json
+from core.errors import NumericalError
+from core.planning.spectra import load_spectra
+from core.recipe.events import Event, LayerReport, LayersReported
+
+POINTS = 128
+"""A reported spectrum is thinned to at most this many values."""
+
+
+class Factorize(Stage):
+    name = "factorize"
+
+    def compute(self, run: Run, folder: Path) -> Work:
+        model, statistics = run.load_dense(), load_layer_statistics(run)
+        errors: dict[str, float] = {}
+        for done, layer in enumerate(run.plan.layers, start=1):
+            if layer.rank is not None:
+                dense = linear_layer(model, layer.name)
+                sums = statistics.get(layer.name)
+                decomposition = decompose(layer.name, dense.weight, sums, run.recipe.method)
+                factors = decomposition.truncate(layer.rank)
+                low_rank = LowRankLinear.from_factors(factors, dense.bias)
+                errors[layer.name] = decomposition.relative_error(factors)
+                replace_layer(model, layer.name, finite(layer.name, low_rank))
+            yield Progress(done, len(run.plan.layers), "layer")
+        save_model(model, str(folder / "model.safetensors"))
+        reports = layer_reports(run, errors)
+        write_json(folder / "layers.json", [report.model_dump(mode="json") for report in reports])
+
+    def facts(self, run: Run) -> Iterator[Event]:
+        yield LayersReported(layers=read_layer_reports(run))
+
+    def summary(self, run: Run) -> Summary:
+        layers = read_layer_reports(run)
+        errors = [layer.measured_error for layer in layers if layer.measured_error is not None]
+        return {"factorized_layers": len(errors), "weighted_error_max": max(errors, default=None)}
+
+
+def read_layer_reports(run: Run) -> tuple[LayerReport, ...]:
+    return tuple(LayerReport(**report) for report in run.read("factorize", "layers.json"))
+
+
+def layer_reports(run: Run, errors: dict[str, float]) -> list[LayerReport]:
+    spectra = load_spectra(run.folder("spectra") / SPECTRA_FILE)
+    return [
+        LayerReport(
+            **layer.model_dump(),
+            measured_error=errors.get(layer.name),
+            spectrum=thinned(spectra[layer.name].squared_singular_values),
+        )
+        for layer in run.plan.layers
+    ]
+
+
+def thinned(spectrum: np.ndarray) -> tuple[float, ...]:
+    """At most `POINTS` values at even distances, first and last among them."""
+    places = np.linspace(0, len(spectrum) - 1, min(POINTS, len(spectrum)))
+    return tuple(float(value) for value in spectrum[places.round().astype(int)])
+
+
+def finite(name: str, layer: LowRankLinear) -> LowRankLinear:
+    """
+    Raises:
+        NumericalError: a factor holds a value that is not finite.
+    """
+    if not all(bool(parameter.isfinite().all()) for parameter in layer.parameters()):
+        raise NumericalError(f"{name}: the factors hold values that are not finite.")
+    return layer

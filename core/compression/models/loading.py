@@ -1,0 +1,155 @@
+"""Models and tokenizers from a local folder, without running or fetching anything foreign.
+
+Safetensors only, no code from the checkpoint, no hub, a fixed attention implementation.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from core.errors import ModelError
+
+LOCAL: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
+VOCABULARIES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "tokenizer.model",
+)
+UNREADABLE = (OSError, ValueError, KeyError, SafetensorError)
+
+
+@dataclass(frozen=True)
+class Classifier:
+    model: nn.Module
+    new_head: bool
+    """The head was initialized here: the checkpoint has none for these labels."""
+
+
+def load_classifier(
+    folder: Path, label_names: tuple[str, ...], *, keep_head: bool = True, device: str = "cpu"
+) -> Classifier:
+    """A sequence classifier in float32, in eval mode, with these labels in its config.
+
+    The checkpoint's head is kept if asked for and if it has one of this many labels; else torch's
+    random state initializes a new one.
+
+    Raises:
+        ModelError: the folder cannot be loaded safely, or holds a compressed model.
+    """
+    config = load_config(folder)
+    config.id2label = dict(enumerate(label_names))
+    config.label2id = {name: number for number, name in enumerate(label_names)}
+    try:
+        model, loading = _quietly(
+            AutoModelForSequenceClassification.from_pretrained,
+            folder,
+            config=config,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            use_safetensors=True,
+            attn_implementation="sdpa",
+            dtype=torch.float32,
+            **LOCAL,
+        )
+    except UNREADABLE as error:
+        raise ModelError(f"The model cannot be loaded: {error}", pointer="/model") from error
+    new = {*loading["missing_keys"], *(key for key, *_ in loading["mismatched_keys"])}
+    _refuse_new_body(model, new)
+    if not keep_head:
+        _initialize_head(model)
+    return Classifier(model.to(device).eval(), new_head=bool(new) or not keep_head)
+
+
+def load_config(folder: Path) -> Any:
+    """The checkpoint's config.
+
+    Raises:
+        ModelError: it is unreadable, or of an already compressed model.
+    """
+    try:
+        config = _quietly(AutoConfig.from_pretrained, folder, **LOCAL)
+    except UNREADABLE as error:
+        raise ModelError(f"config.json cannot be read: {error}", pointer="/model") from error
+    if config.model_type.startswith("rankwise-"):
+        raise ModelError(
+            f"This model is already compressed ({config.model_type}).",
+            hint="Name the dense model that it was made from.",
+            pointer="/model",
+        )
+    return config
+
+
+def own_label_names(folder: Path) -> tuple[str, ...]:
+    """The labels of the checkpoint's head, by number; what it calls them may say nothing."""
+    names = load_config(folder).id2label
+    return tuple(str(names[number]) for number in sorted(names))
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The folder's tokenizer.
+
+    Raises:
+        ModelError: it is missing (transformers would make up an empty one), or needs code of its
+            own.
+    """
+    if not any((folder / name).is_file() for name in VOCABULARIES):
+        raise ModelError(
+            "The model's folder holds no tokenizer.",
+            hint="Save it beside the model: tokenizer.save_pretrained(…)",
+            pointer="/model",
+        )
+    try:
+        tokenizer = _quietly(AutoTokenizer.from_pretrained, folder, **LOCAL)
+    except UNREADABLE as error:
+        raise ModelError(f"The tokenizer cannot be loaded: {error}", pointer="/model") from error
+    if tokenizer.pad_token_id is None:
+        raise ModelError("The tokenizer has no padding token.", pointer="/model")
+    return tokenizer
+
+
+def save_model_folder(model: Any, folder: Path) -> None:
+    """Config and safetensors, as transformers saves them."""
+    _quietly(model.save_pretrained, folder)
+
+
+def _refuse_new_body(model: Any, new: set[str]) -> None:
+    body = sorted(key for key in new if key.startswith(f"{model.base_model_prefix}."))
+    missing = [key for key in body if ".pooler." not in key]
+    if missing:
+        raise ModelError(
+            f"The checkpoint lacks {len(missing)} of the model's weights, {missing[0]!r} first.",
+            pointer="/model",
+        )
+
+
+def _initialize_head(model: Any) -> None:
+    for name, module in model.named_modules():
+        if name and not name.startswith(model.base_model_prefix):
+            for parameter in module.parameters():
+                parameter._is_hf_initialized = False  # transformers skips what it has loaded
+            model._init_weights(module)
+
+
+def _quietly(load: Any, *arguments: Any, **options: Any) -> Any:
+    """Without progress bars and load reports on the terminal."""
+    bars, verbosity = (
+        transformers_logging.is_progress_bar_enabled(),
+        transformers_logging.get_verbosity(),
+    )
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    try:
+        return load(*arguments, **options)
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -1,0 +1,29 @@
+"""What a long computation reports between two steps; the pipeline adds the stage and the ETA."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`done` of `total` units are finished; `values` is what is worth plotting at this point."""
+
+    done: int
+    total: int
+    unit: str
+    values: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Checkpointed:
+    """A restart would continue after this step."""
+
+    step: int
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A sentence for the person who reads the job's log."""
+
+    message: str
+    level: Literal["info", "warning"] = "info"

@@ -1,0 +1,76 @@
+"""Row and column sums of the diagonal Fisher information, one batch at a time.
+
+``F = Σ_b G_b²`` (elementwise) with ``G_b = Σ_t δ_bt x_btᵀ``, the gradient of example b's loss at W;
+Hsu et al., ICLR 2022, use its sum over outputs. No G_b is needed for the sums:
+
+    fisher_out[o] = Σ_b Σ_in  G_b[o, :]² = Σ_b δ_b[:, o]ᵀ (X_b X_bᵀ) δ_b[:, o]
+    fisher_in[i]  = Σ_b Σ_out G_b[:, i]² = Σ_b x_b[:, i]ᵀ (δ_b δ_bᵀ) x_b[:, i]
+
+costs 2 T² (out + in) multiplications per example and sum, against T · out · in to build G_b: for
+both sums together the first is cheaper up to T = r*/2 tokens, r* = out · in / (out + in).
+"""
+
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from core.compression.statistics.tokens import Tokens
+from core.recipe.statistics import Statistic
+
+MATERIALIZED_ELEMENTS = 2**24
+"""As many gradient entries are held at once where the gradients are built."""
+CACHED_ELEMENTS = 2**19
+"""Products of as many entries are summed while they are still in the processor's cache."""
+
+
+def fisher_sums(
+    x: Tokens, delta: Tokens, asked: frozenset[Statistic]
+) -> dict[Statistic, Float[Tensor, "_"]]:
+    """The sums asked for (fisher_in [in], fisher_out [out]) over this batch's examples."""
+    sums = from_gradients if gradients_are_cheaper(x, delta, len(asked)) else from_similarities
+    return sums(x, delta, asked)
+
+
+def gradients_are_cheaper(x: Tokens, delta: Tokens, sums: int) -> bool:
+    break_even_rank = x.features * delta.features / (x.features + delta.features)
+    return x.length * sums > break_even_rank
+
+
+def from_similarities(
+    x: Tokens, delta: Tokens, asked: frozenset[Statistic]
+) -> dict[Statistic, Float[Tensor, "_"]]:
+    sides = {Statistic.FISHER_IN: (delta, x), Statistic.FISHER_OUT: (x, delta)}
+    return {name: quadratic_form(*sides[name]) for name in sorted(asked)}
+
+
+def quadratic_form(inside: Tokens, outside: Tokens) -> Float[Tensor, "features"]:
+    """Σ_b v_bᵀ S_b v_b for every feature's column v_b [T], S_b the inside's similarity [T, T]."""
+    similarity, values = inside.similarity, outside.padded
+    total = values.new_zeros(outside.features)
+    for some in slices(len(values), CACHED_ELEMENTS // (outside.length * outside.features)):
+        total += (similarity[some] @ values[some]).mul_(values[some]).sum((0, 1))
+    return total
+
+
+def from_gradients(
+    x: Tokens, delta: Tokens, asked: frozenset[Statistic]
+) -> dict[Statistic, Float[Tensor, "_"]]:
+    fisher = sum_of_squared_gradients(x, delta)
+    summed_over = {Statistic.FISHER_IN: 0, Statistic.FISHER_OUT: 1}
+    return {name: fisher.sum(summed_over[name]) for name in sorted(asked)}
+
+
+def sum_of_squared_gradients(x: Tokens, delta: Tokens) -> Float[Tensor, "out in"]:
+    """F of this batch, a few examples' gradients at a time."""
+    fisher = x.padded.new_zeros(delta.features, x.features)
+    for some in slices(len(x.padded), MATERIALIZED_ELEMENTS // fisher.numel()):
+        fisher += torch.bmm(delta.padded[some].mT, x.padded[some]).square_().sum(0)
+    return fisher
+
+
+def slices(examples: int, size: int) -> Iterator[slice]:
+    """Of at least one example each."""
+    step = max(1, size)
+    return (slice(start, start + step) for start in range(0, examples, step))

@@ -1,0 +1,137 @@
+"""One pass over calibration batches that collects every layer's statistics at once.
+
+The model runs in eval mode with all parameters frozen: only activations carry a gradient, from the
+first target layers on, which spares the third of the pass that weight gradients cost. One backward
+pass of the SUM of the examples' own losses gives every example its own δ.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from types import TracebackType
+
+import torch
+from torch import Tensor, nn
+
+from core.compression.layer_statistics import LayerStatistics, split_half
+from core.compression.statistics.fisher_loss import Loss
+from core.compression.statistics.layer_estimator import LayerEstimator
+from core.compression.statistics.observation import Observation
+from core.compression.statistics.tokens import Batch, Padding
+from core.errors import ModelError, NumericalError
+from core.recipe.statistics import Statistic
+
+Requirements = Mapping[str, frozenset[Statistic]]
+"""What each target layer, by module name, is asked for."""
+
+
+class StatisticsPass:
+    """A context manager; inside it, `update` with every batch, then take `statistics`.
+
+    Batches alternate between two halves, whose agreement is each statistic's reliability. A batch
+    maps names to tensors [batch, ...] on the model's device; an `attention_mask` [batch, length]
+    says which positions count. Target inputs may be [batch, length, in] or [batch, in].
+
+    Raises ModelError for a target that is no nn.Linear, or is called twice in one forward pass or
+    never; NumericalError where a loss or a sum is not finite.
+    """
+
+    def __init__(self, model: nn.Module, requirements: Requirements):
+        self._model = model
+        self._halves = (Half(model, requirements), Half(model, requirements))
+        self._batches = 0
+
+    def __enter__(self) -> "StatisticsPass":
+        with ExitStack() as stack:
+            stack.enter_context(evaluating(self._model))
+            stack.enter_context(frozen(self._model))
+            self._restore = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._restore.close()
+
+    def update(self, batch: Batch, loss: Loss) -> None:
+        """A forward and a backward pass; `loss` calls the model and gives every example's own
+        loss, [batch]."""
+        self._halves[self._batches % 2].update(self._model, batch, loss)
+        self._batches += 1
+
+    def statistics(self) -> dict[str, LayerStatistics]:
+        """Of all batches so far."""
+        first, second = (half.statistics() for half in self._halves)
+        return {name: seen(name, split_half(first[name], second[name])) for name in first}
+
+
+class Half:
+    """Every second batch."""
+
+    def __init__(self, model: nn.Module, requirements: Requirements):
+        self.examples = 0
+        self.estimators = [
+            LayerEstimator(name, linear_at(model, name), asked)
+            for name, asked in requirements.items()
+        ]
+
+    def update(self, model: nn.Module, batch: Batch, loss: Loss) -> None:
+        padding = Padding.of(batch)
+        self.examples += padding.examples
+        backward = any(estimator.needs_gradient for estimator in self.estimators)
+        with Observation(self.estimators, padding), torch.set_grad_enabled(backward):
+            losses = finite(loss(model, batch))
+            if losses.requires_grad:
+                losses.sum().backward()  # type: ignore[no-untyped-call]
+
+    def statistics(self) -> dict[str, LayerStatistics]:
+        return {layer.name: layer.statistics(self.examples) for layer in self.estimators}
+
+
+def linear_at(model: nn.Module, name: str) -> nn.Linear:
+    module = model.get_submodule(name)
+    if not isinstance(module, nn.Linear):
+        raise ModelError(f"{name} is a {type(module).__name__}, not a linear layer")
+    return module
+
+
+def finite(losses: Tensor) -> Tensor:
+    if not torch.isfinite(losses).all():
+        raise NumericalError(
+            "a calibration example's loss is not finite",
+            hint="Check the model on its own data; half precision may overflow.",
+        )
+    return losses
+
+
+def seen(name: str, layer: LayerStatistics) -> LayerStatistics:
+    if layer.tokens == 0:
+        raise ModelError(f"{name} was not used by any calibration example")
+    return layer
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Without dropout; every module gets its own mode back."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
+    """No parameter asks for a gradient; afterwards those that did do so again."""
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for parameter in trainable:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trainable:
+            parameter.requires_grad_(True)

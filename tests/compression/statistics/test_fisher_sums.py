@@ -1,0 +1,46 @@
+"""Both ways to the Fisher sums, and which is taken when."""
+
+import pytest
+import torch
+
+from core.compression.statistics.fisher_sums import (
+    from_gradients,
+    from_similarities,
+    gradients_are_cheaper,
+    sum_of_squared_gradients,
+)
+from core.compression.statistics.tokens import Padding, Tokens
+from core.recipe.statistics import Statistic
+
+BOTH = frozenset({Statistic.FISHER_IN, Statistic.FISHER_OUT})
+
+
+def tokens(examples: int, length: int, features: int, seed: int) -> Tokens:
+    generator = torch.Generator().manual_seed(seed)
+    values = torch.randn(examples, length, features, generator=generator, dtype=torch.float64)
+    mask = torch.ones(examples, length, dtype=torch.long)
+    mask[1:, length - 1] = 0
+    return Tokens(values, Padding.of({"attention_mask": mask}))
+
+
+@pytest.mark.parametrize("asked", [BOTH, *(frozenset({one}) for one in BOTH)])
+def test_both_ways_agree(asked: frozenset[Statistic]) -> None:
+    x, delta = tokens(5, 4, 6, seed=0), tokens(5, 4, 3, seed=1)
+    first, second = from_similarities(x, delta, asked), from_gradients(x, delta, asked)
+    assert first.keys() == second.keys() == asked
+    for statistic in asked:
+        torch.testing.assert_close(first[statistic], second[statistic])
+
+
+def test_a_few_gradients_at_a_time_are_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, delta = tokens(5, 4, 6, seed=0), tokens(5, 4, 3, seed=1)
+    whole = sum_of_squared_gradients(x, delta)
+    monkeypatch.setattr("core.compression.statistics.fisher_sums.MATERIALIZED_ELEMENTS", 40)
+    torch.testing.assert_close(sum_of_squared_gradients(x, delta), whole)
+
+
+def test_long_texts_of_narrow_layers_build_their_gradients() -> None:
+    """r* = 2 for 6 × 3: two sums from similarities cost as much at one token."""
+    assert not gradients_are_cheaper(tokens(2, 1, 6, 0), tokens(2, 1, 3, 1), 2)
+    assert gradients_are_cheaper(tokens(2, 2, 6, 0), tokens(2, 2, 3, 1), 2)
+    assert not gradients_are_cheaper(tokens(2, 2, 6, 0), tokens(2, 2, 3, 1), 1)
