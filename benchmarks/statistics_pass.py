@@ -120,16 +120,19 @@ def statistics(methods: Iterable[MethodConfig], model: nn.Module, batches: list[
 
 def one_at_a_time(model: nn.Module, batches: list[Batch]) -> None:
     """The public implementations' way to fisher_in and fisher_out: a backward pass per example."""
-    layers = targets(model)
-    sums = {name: [0.0, 0.0] for name in layers}
+    weights = {name: linear.weight for name, linear in targets(model).items()}
+    fisher_in = {name: torch.zeros(weight.shape[1]) for name, weight in weights.items()}
+    fisher_out = {name: torch.zeros(weight.shape[0]) for name, weight in weights.items()}
     for batch in batches:
         for index in range(len(batch["labels"])):
             model.zero_grad()
             row = {name: values[index : index + 1] for name, values in batch.items()}
             LOSS(model, row).sum().backward()  # type: ignore[no-untyped-call]
-            for name, linear in layers.items():
-                squared = linear.weight.grad.square()
-                sums[name] = [sums[name][0] + squared.sum(0), sums[name][1] + squared.sum(1)]
+            for name, weight in weights.items():
+                assert weight.grad is not None
+                squared = weight.grad.square()
+                fisher_in[name] += squared.sum(0)
+                fisher_out[name] += squared.sum(1)
     model.zero_grad()
 
 

@@ -48,11 +48,12 @@ def eigenpairs(matrix: Float[Tensor, "n n"]) -> Eigenpairs:
 
 def root(gram: Float[Tensor, "n n"]) -> Float[Tensor, "n n"]:
     """L with ``L Lᵀ = gram``: Cholesky's, or where the Gram is singular the eigenvectors'."""
-    lower, failed = torch.linalg.cholesky_ex(gram)
-    if not failed:
+    found = torch.linalg.cholesky_ex(gram)
+    if not found.info:
+        lower: Tensor = found.L
         return lower
     pairs = eigenpairs(gram)
-    return pairs.vectors @ torch.diag(pairs.values.sqrt())
+    return pairs.vectors * pairs.values.sqrt()
 
 
 def inverse_of_kept(values: Float[Tensor, "r"], size: int) -> Float[Tensor, "r"]:
@@ -63,4 +64,6 @@ def inverse_of_kept(values: Float[Tensor, "r"], size: int) -> Float[Tensor, "r"]
 
 def tail_sums(values: Float[Tensor, "r"]) -> Float[Tensor, "r_plus_1"]:
     """Σ_{i>k} values_i for k = 0..r."""
-    return torch.nn.functional.pad(values.flip(0).cumsum(0).flip(0), (0, 1))
+    sums = torch.zeros(len(values) + 1, dtype=values.dtype, device=values.device)
+    sums[:-1] = values.flip(0).cumsum(0).flip(0)
+    return sums

@@ -3,6 +3,7 @@
 Each looks by a plain read and acts by statements that are conditional on what it saw.
 """
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -25,6 +26,13 @@ log = structlog.get_logger(__name__)
 
 COLLECT_EVERY_ROUNDS = 6
 """Caches and workspaces are looked at in each sixth round."""
+
+_ROUND = threading.Lock()
+"""Held during a round: a worker's main process forks, and a child that inherits SQLite in the
+middle of something finds the database locked by itself for ever."""
+os.register_at_fork(
+    before=_ROUND.acquire, after_in_parent=_ROUND.release, after_in_child=_ROUND.release
+)
 
 
 def reap(sessions: Sessions) -> dict[str, JobState]:
@@ -81,10 +89,11 @@ class Maintenance(threading.Thread):
         self._stopping = threading.Event()
 
     def run(self) -> None:
-        for round in count():
-            for chore in self._chores(round):
-                self._try(chore)
-            self._engine.dispose()  # a worker's main process forks: no open connection may cross
+        for number in count():
+            with _ROUND:
+                for chore in self._chores(number):
+                    self._try(chore)
+                self._engine.dispose()
             if self._stopping.wait(self._settings.reaper_s):
                 return
 
@@ -93,10 +102,10 @@ class Maintenance(threading.Thread):
         self._stopping.set()
         self.join()
 
-    def _chores(self, round: int) -> Iterator[Callable[[], object]]:
+    def _chores(self, number: int) -> Iterator[Callable[[], object]]:
         yield lambda: reap(self._sessions)
         yield lambda: dispatch(self._sessions, self._doorbell, self._settings.ring_again_s)
-        if round % COLLECT_EVERY_ROUNDS == 0:
+        if number % COLLECT_EVERY_ROUNDS == 0:
             yield lambda: evict_cache(self._sessions, self._settings)
             yield lambda: remove_stale_workspaces(self._sessions, self._settings)
 

@@ -1,3 +1,5 @@
+import multiprocessing
+import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +9,7 @@ from redis import Redis
 from sqlalchemy import select, update
 
 from core.database.clock import database_now
-from core.database.sessions import Sessions
+from core.database.sessions import Sessions, make_engine, make_sessions
 from core.database.states import JobState, Requested
 from core.database.tables import Job, JobAttempt, JobEvent, JobStage
 from core.jobs.doorbell import ENOUGH_RINGS, Doorbell
@@ -150,3 +152,33 @@ def test_the_thread_does_it_all_until_it_is_stopped(
     assert rings(redis) == 1
     with sessions() as session:
         assert session.get_one(Job, job.id).state == JobState.QUEUED
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_fork_never_happens_in_the_middle_of_a_round(
+    sessions: Sessions, settings: Settings, redis: Redis
+) -> None:
+    """A child that inherits SQLite at work finds the database locked by itself."""
+    with sessions.begin() as session:
+        for _ in range(5):
+            make_job(session)
+    sessions.kw["bind"].dispose()
+    maintenance = Maintenance(settings.model_copy(update={"reaper_s": 0.001, "ring_again_s": 0.0}))
+    maintenance.start()
+    children = []
+    for _ in range(20):
+        child = multiprocessing.get_context("fork").Process(target=write_quickly, args=(settings,))
+        child.start()
+        children.append(child)
+        time.sleep(0.02)
+    for child in children:
+        child.join(20)
+    maintenance.stop()
+    assert [child.exitcode for child in children] == [0] * len(children)
+
+
+def write_quickly(settings: Settings) -> None:
+    signal.alarm(15)
+    engine = make_engine(settings)
+    with make_sessions(engine).begin() as session:
+        make_job(session, state=JobState.PAUSED)

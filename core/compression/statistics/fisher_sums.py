@@ -10,19 +10,12 @@ costs 2 T² (out + in) multiplications per example and sum, against T · out · 
 both sums together the first is cheaper up to T = r*/2 tokens, r* = out · in / (out + in).
 """
 
-from collections.abc import Iterator
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from core.compression.statistics.tokens import Tokens
 from core.recipe.statistics import Statistic
-
-MATERIALIZED_ELEMENTS = 2**24
-"""As many gradient entries are held at once where the gradients are built."""
-CACHED_ELEMENTS = 2**19
-"""Products of as many entries are summed while they are still in the processor's cache."""
 
 
 def fisher_sums(
@@ -47,11 +40,8 @@ def from_similarities(
 
 def quadratic_form(inside: Tokens, outside: Tokens) -> Float[Tensor, "features"]:
     """Σ_b v_bᵀ S_b v_b for every feature's column v_b [T], S_b the inside's similarity [T, T]."""
-    similarity, values = inside.similarity, outside.padded
-    total = values.new_zeros(outside.features)
-    for some in slices(len(values), CACHED_ELEMENTS // (outside.length * outside.features)):
-        total += (similarity[some] @ values[some]).mul_(values[some]).sum((0, 1))
-    return total
+    pairs = zip(inside.similarities, outside.groups, strict=True)
+    return torch.stack([(s @ v).mul_(v).sum((0, 1)) for s, v in pairs]).sum(0)
 
 
 def from_gradients(
@@ -63,14 +53,8 @@ def from_gradients(
 
 
 def sum_of_squared_gradients(x: Tokens, delta: Tokens) -> Float[Tensor, "out in"]:
-    """F of this batch, a few examples' gradients at a time."""
-    fisher = x.padded.new_zeros(delta.features, x.features)
-    for some in slices(len(x.padded), MATERIALIZED_ELEMENTS // fisher.numel()):
-        fisher += torch.bmm(delta.padded[some].mT, x.padded[some]).square_().sum(0)
+    """F of this batch; a few examples' gradients exist at a time."""
+    fisher = x.groups[0].new_zeros(delta.features, x.features)
+    for inputs, gradients in zip(x.groups, delta.groups, strict=True):
+        fisher += torch.bmm(gradients.mT, inputs).square_().sum(0)
     return fisher
-
-
-def slices(examples: int, size: int) -> Iterator[slice]:
-    """Of at least one example each."""
-    step = max(1, size)
-    return (slice(start, start + step) for start in range(0, examples, step))

@@ -1,41 +1,36 @@
 """The values of one batch at its real tokens: padding counts nowhere.
 
-The same four quantities serve every statistic, whether the values are inputs x, outputs y−b,
-output gradients δ or input gradients Wᵀδ; each is computed at most once, so that layers that share
-an input (query, key, value) share its Gram.
+The same quantities serve every statistic, whether the values are inputs x, outputs y − b, output
+gradients δ or input gradients Wᵀδ; each is computed at most once, so that layers that share an
+input (query, key, value) share its Gram.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from core.compression.linalg import gram
+from core.compression.statistics.groups import Group, full_groups, padded_groups
 from core.errors import ModelError
 
 Batch = Mapping[str, Tensor]
 """What a model is called with, and the labels, [batch, ...] each. `attention_mask` marks tokens."""
 
 
-@dataclass(frozen=True)
 class Padding:
-    """Where a batch's [batch, length] positions are padding; ``mask`` None where none is."""
+    """Which of a batch's [batch, length] positions are tokens; `mask` is None where all are."""
 
-    examples: int
-    mask: Bool[Tensor, "batch length"] | None = None
-    positions: Int[Tensor, "tokens"] | None = None
-    """The real tokens' positions in the flattened batch."""
+    def __init__(self, examples: int, mask: Tensor | None = None):
+        self.examples = examples
+        self.mask = mask
 
     @classmethod
     def of(cls, batch: Batch) -> "Padding":
-        examples = len(next(iter(batch.values())))
-        mask = batch.get("attention_mask")
-        if mask is None or bool(mask.all()):
-            return cls(examples)
-        return cls(examples, mask == 0, mask.flatten().nonzero().squeeze(1))
+        examples, mask = len(next(iter(batch.values()))), batch.get("attention_mask")
+        return cls(examples, None if mask is None or bool(mask.all()) else mask.bool())
 
     def of_length(self, length: int) -> "Padding":
         """For values with this many positions per example: one means no token axis."""
@@ -47,6 +42,19 @@ class Padding:
             f"{length} positions per example do not match the mask's {self.mask.shape[1]}"
         )
 
+    @cached_property
+    def places(self) -> Tensor | None:
+        """The tokens' places in the flattened batch."""
+        return None if self.mask is None else self.mask.flatten().nonzero().squeeze(1)
+
+    @cached_property
+    def _groups(self) -> list[Group]:
+        return [] if self.mask is None else padded_groups(self.mask)
+
+    def groups(self, values: Float[Tensor, "batch length features"]) -> list[Group]:
+        examples, length = values.shape[:2]
+        return self._groups or full_groups(examples, length, values.device)
+
 
 class Tokens:
     """Values [batch, length, features], from a tensor [batch, length, features] or
@@ -55,46 +63,46 @@ class Tokens:
     def __init__(self, values: Tensor, padding: Padding):
         self._source = values.detach()
         self._version = values._version
-        length = values.shape[:-1].numel() // padding.examples
-        self._padding = padding.of_length(length)
-        self._shape = (padding.examples, length, values.shape[-1])
+        self._length = values.shape[:-1].numel() // padding.examples
+        self._padding = padding.of_length(self._length)
 
     @property
     def length(self) -> int:
-        return self._shape[1]
+        """Positions per example, with padding."""
+        return self._length
 
     @property
     def features(self) -> int:
-        return self._shape[2]
-
-    @cached_property
-    def count(self) -> int:
-        """How many tokens."""
-        positions = self._padding.positions
-        return self._shape[0] * self._shape[1] if positions is None else len(positions)
+        return self._source.shape[-1]
 
     @property
-    def _values(self) -> Float[Tensor, "batch length features"]:
-        if self._source._version != self._version:
-            raise ModelError("the model overwrites a target layer's input in place")
-        values = self._source.reshape(self._shape)
-        return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+    def count(self) -> int:
+        """How many tokens."""
+        places = self._padding.places
+        return self._padding.examples * self._length if places is None else len(places)
 
     def minus(self, shift: Float[Tensor, "features"] | None) -> "Tokens":
         """The values less the same vector everywhere."""
         return self if shift is None else Tokens(self._source - shift, self._padding)
 
-    @cached_property
-    def padded(self) -> Float[Tensor, "batch length features"]:
-        """The values, zero at padding."""
-        mask = self._padding.mask
-        return self._values if mask is None else self._values.masked_fill(mask[..., None], 0)
+    @property
+    def _values(self) -> Float[Tensor, "batch length features"]:
+        if self._source._version != self._version:
+            raise ModelError("the model overwrites a target layer's input in place")
+        values = self._source.reshape(self._padding.examples, self._length, self.features)
+        return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
     @cached_property
     def rows(self) -> Float[Tensor, "tokens features"]:
         """The values without padding."""
-        rows, positions = self._values.flatten(0, 1), self._padding.positions
-        return rows if positions is None else rows.index_select(0, positions)
+        rows, places = self._values.flatten(0, 1), self._padding.places
+        return rows if places is None else rows.index_select(0, places)
+
+    @cached_property
+    def groups(self) -> list[Float[Tensor, "_ _ features"]]:
+        """X_b [T, features] of several examples at a time, zero at padding."""
+        values = self._values
+        return [group.of(values) for group in self._padding.groups(values)]
 
     @cached_property
     def gram(self) -> Float[Tensor, "features features"]:
@@ -106,10 +114,10 @@ class Tokens:
         """Σ_tokens ‖v‖², the Gram's trace; read off the Gram where that is there already."""
         if "gram" in vars(self):
             return self.gram.trace()
-        norms = torch.linalg.vector_norm(self.rows, dim=1)
+        norms: Tensor = torch.linalg.vector_norm(self.rows, dim=1)
         return norms.square().sum()
 
     @cached_property
-    def similarity(self) -> Float[Tensor, "batch length length"]:
-        """V_b V_bᵀ of every example b; zero at padding."""
-        return self.padded @ self.padded.mT
+    def similarities(self) -> list[Float[Tensor, "_ _ _"]]:
+        """X_b X_bᵀ [T, T] of the same groups."""
+        return [x @ x.mT for x in self.groups]

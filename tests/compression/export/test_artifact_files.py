@@ -12,7 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
-from tiny_artifacts import compress, contents_for, target_names, tiny_classifier, word_tokenizer
+from tests.compression.export.tiny_artifacts import (
+    compress,
+    contents_for,
+    target_names,
+    tiny_classifier,
+    word_tokenizer,
+)
 from torch import nn
 from transformers import AutoTokenizer
 

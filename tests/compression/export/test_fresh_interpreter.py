@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_artifacts import contents_for
+from tests.compression.export.tiny_artifacts import contents_for
 
 from core.compression.export.artifact import write_artifact
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from core.compression.statistics import groups
 from core.compression.statistics.fisher_sums import (
     from_gradients,
     from_similarities,
@@ -32,11 +33,25 @@ def test_both_ways_agree(asked: frozenset[Statistic]) -> None:
         torch.testing.assert_close(first[statistic], second[statistic])
 
 
-def test_a_few_gradients_at_a_time_are_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_groups_of_examples_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = sum_of_squared_gradients(tokens(5, 4, 6, seed=0), tokens(5, 4, 3, seed=1))
+    monkeypatch.setitem(groups.GROUP_POSITIONS, "cpu", 8)
     x, delta = tokens(5, 4, 6, seed=0), tokens(5, 4, 3, seed=1)
-    whole = sum_of_squared_gradients(x, delta)
-    monkeypatch.setattr("core.compression.statistics.fisher_sums.MATERIALIZED_ELEMENTS", 40)
+    assert [len(group) for group in x.groups] == [2, 2, 1]
     torch.testing.assert_close(sum_of_squared_gradients(x, delta), whole)
+    torch.testing.assert_close(from_similarities(x, delta, BOTH), from_gradients(x, delta, BOTH))
+
+
+def test_groups_leave_out_what_is_padding_for_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(groups.GROUP_POSITIONS, "cpu", 6)
+    mask = torch.tensor([[1, 1, 1, 1, 1], [0, 0, 1, 0, 0], [0, 1, 1, 1, 0], [0, 1, 0, 0, 0]])
+    values = torch.arange(20.0).view(4, 5, 1)
+    found = Tokens(values, Padding.of({"attention_mask": mask})).groups
+    assert [group.squeeze(2).tolist() for group in found] == [
+        [[0, 7], [16, 0]],
+        [[11, 12, 13]],
+        [[0, 1, 2, 3, 4]],
+    ]
 
 
 def test_long_texts_of_narrow_layers_build_their_gradients() -> None:
