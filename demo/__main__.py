@@ -107,7 +107,8 @@ def use_artifact(client: httpx.Client, job_id: str) -> None:
     console.print(f"\nDownloaded {fetched:,} bytes; {check_sums(folder)} SHA-256 sums are right.")
     console.print("Loaded in a clean process with plain transformers:")
     console.print(classify_in_a_clean_process(folder), markup=False)
-    console.print(f"\nThe artifact is in {folder}; its report is report.html.")
+    where = os.path.relpath(folder)
+    console.print(f"\nThe artifact is in {where}; open {where}/report.html to see where ranks went.")
 
 
 if __name__ == "__main__":

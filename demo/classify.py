@@ -7,9 +7,10 @@ import os
 import sys
 
 SENTENCES = (
-    "I love how quiet this car is.",
+    "Thank you so much, the crew on this flight was amazing!",
     "Worst customer service I have ever had.",
-    "The meeting starts at three in the afternoon.",
+    "The company will publish its results on Thursday.",
+    "I can't wait to try the new phone :)",
 )
 
 

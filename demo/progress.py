@@ -17,8 +17,8 @@ from rich.progress import (
 
 TERMINAL = frozenset({"job.succeeded", "job.failed", "job.cancelled", "job.paused"})
 SOURCES = {
-    "cache": "from the cache of an earlier job",
-    "workspace": "done by an earlier attempt",
+    "cache": "from the cache",
+    "workspace": "done before",
     "skipped": "nothing to do",
 }
 
@@ -40,16 +40,16 @@ def follow(client: httpx.Client, job_id: str) -> Iterator[Event]:
 
 
 class StageBars:
-    """One bar a stage: grey until it starts, with its unit, speed and newest loss."""
+    """One bar a stage, 80 columns wide: what is done, how long it took, and the newest loss."""
 
     def __init__(self, console: Console, stages: list[str]):
         self.progress = Progress(
             TextColumn("  {task.fields[stage]:<11}"),
-            BarColumn(bar_width=28),
+            BarColumn(bar_width=18),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[unit]:<9}"),
+            TextColumn("{task.fields[unit]:<14}"),
             TimeElapsedColumn(),
-            TextColumn("[dim]{task.fields[note]}"),
+            TextColumn("[dim]{task.fields[note]:<14}"),
             console=console,
         )
         self.cached: list[str] = []
@@ -81,11 +81,10 @@ class StageBars:
 
     def finish(self, task: TaskID, data: Event) -> None:
         total = self.progress.tasks[task].total
-        note = SOURCES.get(data["source"], f"{data['seconds']:.1f} s")
         self.progress.start_task(task)
-        self.progress.update(task, completed=total, note=note)
+        self.progress.update(task, completed=total, note=SOURCES.get(data["source"], ""))
         self.progress.stop_task(task)
 
 
 def describe(values: dict[str, float]) -> str:
-    return "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+    return f"loss {values['loss']:.3f}" if "loss" in values else ""

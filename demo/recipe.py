@@ -21,5 +21,5 @@ def demo_recipe(dataset_id: str) -> dict[str, Any]:
         "method": {"type": "kfac"},
         "allocation": {"type": "spectrum"},
         "budget": {"type": "keep_ratio", "value": 0.3},
-        "finetune": {"type": "distill", "epochs": 1, "batch_size": 16, "learning_rate": 5e-5},
+        "finetune": {"type": "distill", "epochs": 1, "batch_size": 16, "learning_rate": 2e-4},
     }

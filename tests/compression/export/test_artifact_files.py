@@ -12,13 +12,6 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
-from tests.compression.export.tiny_artifacts import (
-    compress,
-    contents_for,
-    target_names,
-    tiny_classifier,
-    word_tokenizer,
-)
 from torch import nn
 from transformers import AutoTokenizer
 
@@ -27,6 +20,13 @@ from core.compression.export.loading import load_artifact
 from core.compression.export.weights import dense_state
 from core.errors import ModelError, NumericalError
 from core.reporting.report import Report
+from tests.compression.export.tiny_artifacts import (
+    compress,
+    contents_for,
+    target_names,
+    tiny_classifier,
+    word_tokenizer,
+)
 
 REPRODUCED = ("model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json")
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-from tests.compression.export.tiny_artifacts import contents_for
 
 from core.compression.export.artifact import write_artifact
+from tests.compression.export.tiny_artifacts import contents_for
 
 TEXTS = ["a very good film", "bad plot", "it not good"]
 
