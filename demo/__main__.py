@@ -108,7 +108,9 @@ def use_artifact(client: httpx.Client, job_id: str) -> None:
     console.print("Loaded in a clean process with plain transformers:")
     console.print(classify_in_a_clean_process(folder), markup=False)
     where = os.path.relpath(folder)
-    console.print(f"\nThe artifact is in {where}; open {where}/report.html to see where ranks went.")
+    console.print(
+        f"\nThe artifact is in {where}; open {where}/report.html to see where ranks went."
+    )
 
 
 if __name__ == "__main__":

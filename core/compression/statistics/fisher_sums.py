@@ -8,6 +8,8 @@ Hsu et al., ICLR 2022, use its sum over outputs. No G_b is needed for the sums:
 
 costs 2 T² (out + in) multiplications per example and sum, against T · out · in to build G_b: for
 both sums together the first is cheaper up to T = r*/2 tokens, r* = out · in / (out + in).
+
+Padding counts nowhere because δ is made zero there; what x holds there then does not matter.
 """
 
 import torch
@@ -34,13 +36,19 @@ def gradients_are_cheaper(x: Tokens, delta: Tokens, sums: int) -> bool:
 def from_similarities(
     x: Tokens, delta: Tokens, asked: frozenset[Statistic]
 ) -> dict[Statistic, Float[Tensor, "_"]]:
-    sides = {Statistic.FISHER_IN: (delta, x), Statistic.FISHER_OUT: (x, delta)}
-    return {name: quadratic_form(*sides[name]) for name in sorted(asked)}
+    sums = {}
+    if Statistic.FISHER_IN in asked:
+        sums[Statistic.FISHER_IN] = quadratic_form(delta.zero_similarities, x.groups)
+    if Statistic.FISHER_OUT in asked:
+        sums[Statistic.FISHER_OUT] = quadratic_form(x.similarities, delta.zero_groups)
+    return sums
 
 
-def quadratic_form(inside: Tokens, outside: Tokens) -> Float[Tensor, "features"]:
-    """Σ_b v_bᵀ S_b v_b for every feature's column v_b [T], S_b the inside's similarity [T, T]."""
-    pairs = zip(inside.similarities, outside.groups, strict=True)
+def quadratic_form(
+    similarities: list[Float[Tensor, "_ _ _"]], groups: list[Float[Tensor, "_ _ features"]]
+) -> Float[Tensor, "features"]:
+    """Σ_b v_bᵀ S_b v_b for every feature's column v_b [T], S_b another's similarity [T, T]."""
+    pairs = zip(similarities, groups, strict=True)
     return torch.stack([(s @ v).mul_(v).sum((0, 1)) for s, v in pairs]).sum(0)
 
 
@@ -55,6 +63,6 @@ def from_gradients(
 def sum_of_squared_gradients(x: Tokens, delta: Tokens) -> Float[Tensor, "out in"]:
     """F of this batch; a few examples' gradients exist at a time."""
     fisher = x.groups[0].new_zeros(delta.features, x.features)
-    for inputs, gradients in zip(x.groups, delta.groups, strict=True):
+    for inputs, gradients in zip(x.groups, delta.zero_groups, strict=True):
         fisher += torch.bmm(gradients.mT, inputs).square_().sum(0)
     return fisher

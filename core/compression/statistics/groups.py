@@ -25,8 +25,13 @@ class Group:
     def of(
         self, values: Float[Tensor, "batch length features"]
     ) -> Float[Tensor, "examples positions features"]:
-        """The group's values, zero at padding."""
-        some = values[self.examples, self.positions]
+        """The group's values, whatever stands at padding."""
+        return values[self.examples, self.positions]
+
+    def zero_at_padding(
+        self, values: Float[Tensor, "batch length features"]
+    ) -> Float[Tensor, "examples positions features"]:
+        some = self.of(values)
         return some if self.padding is None else some.masked_fill(self.padding[..., None], 0)
 
 

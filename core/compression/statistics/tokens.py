@@ -100,9 +100,15 @@ class Tokens:
 
     @cached_property
     def groups(self) -> list[Float[Tensor, "_ _ features"]]:
-        """X_b [T, features] of several examples at a time, zero at padding."""
+        """V_b [T, features] of several examples at a time, whatever stands at padding."""
         values = self._values
         return [group.of(values) for group in self._padding.groups(values)]
+
+    @cached_property
+    def zero_groups(self) -> list[Float[Tensor, "_ _ features"]]:
+        """The same groups, zero at padding."""
+        values = self._values
+        return [group.zero_at_padding(values) for group in self._padding.groups(values)]
 
     @cached_property
     def gram(self) -> Float[Tensor, "features features"]:
@@ -119,5 +125,10 @@ class Tokens:
 
     @cached_property
     def similarities(self) -> list[Float[Tensor, "_ _ _"]]:
-        """X_b X_bᵀ [T, T] of the same groups."""
-        return [x @ x.mT for x in self.groups]
+        """V_b V_bᵀ [T, T] of `groups`."""
+        return [v @ v.mT for v in self.groups]
+
+    @property
+    def zero_similarities(self) -> list[Float[Tensor, "_ _ _"]]:
+        """V_b V_bᵀ [T, T] of `zero_groups`."""
+        return [v @ v.mT for v in self.zero_groups]

@@ -46,7 +46,7 @@ def test_groups_leave_out_what_is_padding_for_all_of_them(monkeypatch: pytest.Mo
     monkeypatch.setitem(groups.GROUP_POSITIONS, "cpu", 6)
     mask = torch.tensor([[1, 1, 1, 1, 1], [0, 0, 1, 0, 0], [0, 1, 1, 1, 0], [0, 1, 0, 0, 0]])
     values = torch.arange(20.0).view(4, 5, 1)
-    found = Tokens(values, Padding.of({"attention_mask": mask})).groups
+    found = Tokens(values, Padding.of({"attention_mask": mask})).zero_groups
     assert [group.squeeze(2).tolist() for group in found] == [
         [[0, 7], [16, 0]],
         [[11, 12, 13]],
