@@ -21,8 +21,9 @@ from api.dependencies import Caller
 from api.problems import Problem
 from core.database.sessions import Sessions
 from core.database.tables import IdempotencyRecord, now
+from core.jobs.collection import ANSWERS_KEPT_S
 
-KEPT_FOR = timedelta(hours=24)
+KEPT_FOR = timedelta(seconds=ANSWERS_KEPT_S)
 ABANDONED_AFTER = timedelta(minutes=10)
 """A key in flight for this long belonged to a process that died."""
 

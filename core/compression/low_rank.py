@@ -50,8 +50,12 @@ class LowRankLinear(nn.Module):
         (out_features, rank), in_features = factors.outer.shape, factors.inner.shape[1]
         with torch.device("meta"):
             layer = cls(in_features, out_features, rank, bias is not None)
-        layer.inner = nn.Parameter(factors.inner.detach().clone())
-        layer.outer = nn.Parameter(factors.outer.detach().clone())
+        layer.inner = nn.Parameter(
+            factors.inner.detach().clone(memory_format=torch.contiguous_format)
+        )
+        layer.outer = nn.Parameter(
+            factors.outer.detach().clone(memory_format=torch.contiguous_format)
+        )
         if bias is not None:
             layer.bias = nn.Parameter(bias.detach().clone())
         return layer

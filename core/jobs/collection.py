@@ -1,4 +1,4 @@
-"""What is dropped from a worker's disk: cache entries beyond the limit, workspaces no job needs."""
+"""What is dropped: cache entries beyond the limit, workspaces no job needs, answers long given."""
 
 import secrets
 import shutil
@@ -9,13 +9,15 @@ from sqlalchemy import and_, delete, exists, or_, select
 from core.database.clock import database_now
 from core.database.sessions import Sessions, read_only
 from core.database.states import FINISHED, JobState
-from core.database.tables import CacheEntry, Job, JobStage
+from core.database.tables import CacheEntry, IdempotencyRecord, Job, JobStage
 from core.jobs.publishing import inside
 from core.jobs.workspaces import WorkspaceLock
 from core.settings import Settings
 
 KEPT_FOR_RETRY_S = 86_400.0
 """Workspaces of failed and cancelled jobs stay this long."""
+ANSWERS_KEPT_S = 86_400.0
+"""A POST's answer is kept this long for the same Idempotency-Key."""
 DISCARDED = ".discarded"
 """A folder beside what it was renamed from, so that nothing is ever seen half removed."""
 
@@ -52,6 +54,13 @@ def remove_stale_workspaces(sessions: Sessions, settings: Settings) -> list[str]
             _discard(folder, settings.workspaces_dir)
             removed.append(folder.name)
     return removed
+
+
+def forget_answers(sessions: Sessions) -> None:
+    """Delete the Idempotency-Keys, of all projects, that have had their time."""
+    old = IdempotencyRecord.created_at < database_now(-ANSWERS_KEPT_S)
+    with sessions.begin() as session:
+        session.execute(delete(IdempotencyRecord).where(old))
 
 
 def _jobs_to_come_back(sessions: Sessions, job_ids: list[str]) -> set[str]:

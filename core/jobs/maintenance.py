@@ -16,7 +16,7 @@ from core.database.sessions import Sessions, make_engine, make_sessions, read_on
 from core.database.states import JobState
 from core.database.tables import Job
 from core.jobs.claims import Claim, waiting
-from core.jobs.collection import evict_cache, remove_stale_workspaces
+from core.jobs.collection import evict_cache, forget_answers, remove_stale_workspaces
 from core.jobs.doorbell import ENOUGH_RINGS, Doorbell
 from core.jobs.errors import Fenced
 from core.jobs.finishing import RunningJob, after_crash
@@ -25,7 +25,7 @@ from core.settings import Settings
 log = structlog.get_logger(__name__)
 
 COLLECT_EVERY_ROUNDS = 6
-"""Caches and workspaces are looked at in each sixth round."""
+"""What can be dropped is looked for in each sixth round."""
 
 _ROUND = threading.Lock()
 """Held during a round: a worker's main process forks, and a child that inherits SQLite in the
@@ -108,6 +108,7 @@ class Maintenance(threading.Thread):
         if number % COLLECT_EVERY_ROUNDS == 0:
             yield lambda: evict_cache(self._sessions, self._settings)
             yield lambda: remove_stale_workspaces(self._sessions, self._settings)
+            yield lambda: forget_answers(self._sessions)
 
     def _try(self, chore: Callable[[], object]) -> None:
         """The database may be away for a while; the next round comes."""

@@ -57,3 +57,12 @@ def test_its_source_stands_alone() -> None:
     standalone = names["LowRankLinear"](7, 5, 2, bias=False)
     assert standalone(torch.randn(3, 7)).shape == (3, 5)
     assert list(standalone.state_dict()) == ["inner", "outer"]
+
+
+def test_is_laid_out_as_it_is_after_loading() -> None:
+    """Another memory layout gives other last bits."""
+    outer, inner = factors().outer, factors().inner
+    strided = Factors(outer.T.contiguous().T, inner.T.contiguous().T)
+    layer = LowRankLinear.from_factors(strided, None)
+    assert layer.outer.is_contiguous()
+    assert layer.inner.is_contiguous()

@@ -7,8 +7,8 @@ from sqlalchemy import select
 
 from core.database.sessions import Sessions
 from core.database.states import JobState
-from core.database.tables import CacheEntry, now
-from core.jobs.collection import evict_cache, remove_stale_workspaces
+from core.database.tables import CacheEntry, IdempotencyRecord, now
+from core.jobs.collection import evict_cache, forget_answers, remove_stale_workspaces
 from core.jobs.workspaces import WorkspaceLock
 from core.settings import Settings
 from tests.factories import DEFAULT_PROJECT, make_cache_entry, make_job, make_stage
@@ -110,3 +110,19 @@ def test_a_workspace_with_a_runner_in_it_stays(sessions: Sessions, settings: Set
         assert remove_stale_workspaces(sessions, settings) == []
     assert remove_stale_workspaces(sessions, settings) == ["job_deleted"]
     assert os.listdir(settings.workspaces_dir) == []
+
+
+def test_answers_of_a_day_ago_are_forgotten(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        for key, hours in (("old", 25), ("new", 23)):
+            session.add(
+                IdempotencyRecord(
+                    project_id=DEFAULT_PROJECT,
+                    key=key,
+                    request_sha256="0" * 64,
+                    created_at=now() - timedelta(hours=hours),
+                )
+            )
+    forget_answers(sessions)
+    with sessions() as session:
+        assert session.scalars(select(IdempotencyRecord.key)).all() == ["new"]
