@@ -7,6 +7,7 @@ CompressionError
 │   └── BudgetError        the budget is below the floor
 ├── NumericalError         a solve failed or a value is not finite; names the layer
 ├── HopelessModelError     the dense model is no better than the majority class
+├── MemoryTooSmallError    the worker has less memory than the run is estimated to need
 └── DeviceMemoryError      the device is too small, even after halving the batch
 """
 
@@ -48,6 +49,11 @@ class NumericalError(CompressionError):
 
 class HopelessModelError(CompressionError):
     code = "dense_model_is_hopeless"
+
+
+class MemoryTooSmallError(CompressionError):
+    code = "memory_too_small"
+    retryable = True
 
 
 class DeviceMemoryError(CompressionError):

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import ColumnElement, Float
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -34,3 +35,28 @@ def _sqlite(element: DatabaseNow, compiler: SQLCompiler, **options: Any) -> str:
     """In the text form that SQLAlchemy stores, so that comparing texts compares times."""
     seconds = compiler.process(element.clauses, **options)
     return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', {seconds} || ' seconds')"
+
+
+class SecondsBetween(FunctionElement[float]):
+    """From one moment to a later one, to the millisecond."""
+
+    name = "seconds_between"
+    inherit_cache = True
+    type = Float()
+
+
+def seconds_between(start: ColumnElement[Any], end: ColumnElement[Any]) -> SecondsBetween:
+    return SecondsBetween(start, end)
+
+
+@compiles(SecondsBetween, "postgresql")
+def _seconds_on_postgresql(element: SecondsBetween, compiler: SQLCompiler, **options: Any) -> str:
+    start, end = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"CAST(EXTRACT(EPOCH FROM ({end}) - ({start})) AS DOUBLE PRECISION)"
+
+
+@compiles(SecondsBetween, "sqlite")
+def _seconds_on_sqlite(element: SecondsBetween, compiler: SQLCompiler, **options: Any) -> str:
+    """Days since noon in 4714 BC, as a float of 64 bits, are good to 50 µs."""
+    start, end = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"round(86400 * (julianday({end}) - julianday({start})), 3)"

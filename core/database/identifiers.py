@@ -14,3 +14,11 @@ def new_id(prefix: str) -> str:
     number = milliseconds << RANDOM_BITS | secrets.randbits(RANDOM_BITS)
     digits = (ALPHABET[number >> 5 * place & 31] for place in reversed(range(LENGTH)))
     return f"{prefix}_{''.join(digits)}"
+
+
+def made_at(identifier: str) -> float:
+    """When `new_id` made it, in seconds since 1970; ValueError for what it did not make."""
+    number = 0
+    for digit in identifier.rpartition("_")[2]:
+        number = number << 5 | ALPHABET.index(digit)
+    return (number >> RANDOM_BITS) / 1000

@@ -120,6 +120,34 @@ class Dataset(ProjectOwned, Table):
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 
+class UploadedModel(ProjectOwned, Table):
+    """A Hugging Face folder that was uploaded: safetensors, config and tokenizer files."""
+
+    __tablename__ = "uploaded_model"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    name: Mapped[str] = mapped_column(String(200))
+    family: Mapped[str] = mapped_column(String(64))
+    params: Mapped[int] = mapped_column(BigInteger)
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    digest: Mapped[str] = mapped_column(String(64))
+    files: Mapped[list[Any]]
+    """[{"name", "bytes", "sha256"}]."""
+    storage_prefix: Mapped[str] = mapped_column(String(300))
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class HubToken(ProjectOwned, Table):
+    """A project's token for private models and datasets of the hub, encrypted."""
+
+    __tablename__ = "hub_token"
+    __table_args__ = (UniqueConstraint("project_id"),)
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    encrypted: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
 class Job(ProjectOwned, Table):
     """The queue is this table: a queued row is work, whatever the broker remembers."""
 

@@ -115,6 +115,7 @@ class LogLine(RunEvent):
     type: Literal["log"] = "log"
     level: Literal["info", "warning"]
     message: str
+    stage: str | None = None
 
 
 class ArtifactFile(BaseModel):

@@ -15,9 +15,9 @@ from core.recipe.budget import (
 )
 from core.recipe.config import Config, refusal
 from core.recipe.methods import KfacConfig, Method
+from core.recipe.named_tasks import TaskField
 from core.recipe.sources import ModelSource
 from core.recipe.statistics import Statistic, two_sided
-from core.recipe.task import Task
 from core.recipe.training import (
     Adapt,
     CalibrationConfig,
@@ -60,7 +60,7 @@ class Recipe(Config):
     limits: Limits = Limits()
 
     model: ModelSource
-    task: Task
+    task: TaskField
     adapt: Adapt = "auto"
     """Fine-tune the dense model first: `auto` does so when its head is new."""
     adaptation: TrainingConfig = TrainingConfig()

@@ -5,54 +5,173 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from core.recipe.config import Config, refusal
-from core.recipe.sources import DatasetSource
+from core.recipe.sources import DatasetSource, HubDataset
+from core.recipe.splits import ColumnName, SeededSplits, SplitRows, Splits
 
-ColumnName = Annotated[str, Field(min_length=1, max_length=256)]
-
-
-class SplitRows(Config):
-    """At most this many rows of each split are used (a seeded, stratified choice)."""
-
-    train: int | None = Field(default=None, ge=2)
-    validation: int | None = Field(default=None, ge=2)
-    test: int | None = Field(default=None, ge=2)
+LabelName = Annotated[str, Field(min_length=1, max_length=256)]
 
 
-class SeededSplits(Config):
-    """Seeded and stratified. Training sees train, every choice validation, test is read once."""
+class DataTask(Config):
+    """What every task on a dataset has."""
 
-    seed: int = Field(default=17, ge=0, le=2**32 - 1)
-    train: float = Field(default=0.8, gt=0, lt=1)
-    validation: float = Field(default=0.1, gt=0, lt=1)
-    test: float = Field(default=0.1, gt=0, lt=1)
-    max_rows: SplitRows = SplitRows()
-
-    @model_validator(mode="after")
-    def _shares_sum_to_one(self) -> Self:
-        total = self.train + self.validation + self.test
-        if abs(total - 1) > 1e-9:
-            raise refusal("/train", f"train + validation + test must be 1, not {total:g}")
-        return self
-
-
-class TextClassification(Config):
-    """Single texts, or pairs of texts, with one label each."""
-
-    type: Literal["text-classification"] = "text-classification"
     dataset: DatasetSource
-    text: ColumnName = "text"
-    text_pair: ColumnName | None = None
-    label: ColumnName = "label"
     max_length: int = Field(default=128, ge=4, le=8192)
     """Tokens per example; longer ones are truncated."""
-    splits: SeededSplits = SeededSplits()
+    splits: Splits = SeededSplits()
 
     @model_validator(mode="after")
     def _columns_differ(self) -> Self:
-        columns = [c for c in (self.text, self.text_pair, self.label) if c is not None]
+        columns = [c for name in self.column_fields() if (c := getattr(self, name)) is not None]
         if len(set(columns)) < len(columns):
-            raise refusal("/label", "text, text_pair and label must name different columns")
+            field = self.column_fields()[-1]
+            raise refusal(f"/{field}", "must name another column than the other fields")
         return self
 
+    @model_validator(mode="after")
+    def _splits_fit_the_dataset(self) -> Self:
+        if self.splits.type == "named":
+            apart = isinstance(self.dataset, HubDataset)
+            if apart and self.splits.column is not None:
+                raise refusal("/splits/column", "has no use: a hub dataset keeps its splits apart")
+            if not apart and self.splits.column is None:
+                raise refusal("/splits/column", "must name the column that names each row's split")
+        return self
 
-Task = Annotated[TextClassification, Field(discriminator="type")]
+    @classmethod
+    def column_fields(cls) -> tuple[str, ...]:
+        """The fields that name columns, the one that holds the answer last."""
+        raise NotImplementedError
+
+
+class TextClassification(DataTask):
+    """Single texts, or pairs of texts, with one label each."""
+
+    type: Literal["text-classification"] = "text-classification"
+    text: ColumnName = "text"
+    text_pair: ColumnName | None = None
+    label: ColumnName | None = "label"
+    """None with `labels: from_model`."""
+    labels: Literal["column", "from_model"] = "column"
+    """`from_model`: the dense model's own answers, where there are no labels."""
+    label_map: dict[LabelName, LabelName] = Field(default_factory=dict, max_length=1000)
+    """From the data's labels to the model's, where they are called otherwise."""
+    metric: Literal["accuracy", "f1", "matthews"] = "accuracy"
+    """What is reported first; f1 is of the second of two labels."""
+
+    @model_validator(mode="after")
+    def _labels_come_from_one_place(self) -> Self:
+        if self.labels == "from_model" and (self.label is not None or self.label_map):
+            field = "/label_map" if self.label_map else "/label"
+            raise refusal(field, "has no use when labels come from the model: set label to null")
+        if self.labels == "column" and self.label is None:
+            raise refusal("/label", "must name the column of labels")
+        return self
+
+    @classmethod
+    def column_fields(cls) -> tuple[str, ...]:
+        return ("text", "text_pair", "label")
+
+
+class TextRegression(DataTask):
+    """Single texts, or pairs of texts, with one number each (Pearson and Spearman)."""
+
+    type: Literal["regression"] = "regression"
+    text: ColumnName = "text"
+    text_pair: ColumnName | None = None
+    label: ColumnName = "label"
+
+    @classmethod
+    def column_fields(cls) -> tuple[str, ...]:
+        return ("text", "text_pair", "label")
+
+
+class TokenClassification(DataTask):
+    """A list of words and a list of their tags (entity-level F1)."""
+
+    type: Literal["token-classification"] = "token-classification"
+    tokens: ColumnName = "tokens"
+    tags: ColumnName = "tags"
+    tag_names: tuple[LabelName, ...] | None = Field(default=None, min_length=2, max_length=1000)
+    """By number, where tags are numbers."""
+
+    @classmethod
+    def column_fields(cls) -> tuple[str, ...]:
+        return ("tokens", "tags")
+
+
+class QuestionAnswering(DataTask):
+    """The answer to a question is a span of its context (exact match and F1)."""
+
+    type: Literal["question-answering"] = "question-answering"
+    question: ColumnName = "question"
+    context: ColumnName = "context"
+    answers: ColumnName = "answers"
+    """{"text": […], "answer_start": […]} in every row."""
+    max_length: int = Field(default=384, ge=32, le=8192)
+    doc_stride: int = Field(default=128, ge=0, le=4096)
+    """Tokens that neighbouring windows of a long context share."""
+
+    @classmethod
+    def column_fields(cls) -> tuple[str, ...]:
+        return ("question", "context", "answers")
+
+
+class CausalLm(DataTask):
+    """Texts whose next token is predicted (perplexity)."""
+
+    type: Literal["causal-lm"] = "causal-lm"
+    text: ColumnName = "text"
+    max_length: int = Field(default=512, ge=8, le=8192)
+    """Texts are joined and cut into blocks of this many tokens."""
+
+    @classmethod
+    def column_fields(cls) -> tuple[str, ...]:
+        return ("text",)
+
+
+class Embedding(DataTask):
+    """Texts whose similarities are to be kept (rank correlation with the dense model's)."""
+
+    type: Literal["embedding"] = "embedding"
+    text: ColumnName = "text"
+    pooling: Literal["mean", "cls"] = "mean"
+
+    @classmethod
+    def column_fields(cls) -> tuple[str, ...]:
+        return ("text",)
+
+
+TaskName = Literal[
+    "glue/cola",
+    "glue/mnli",
+    "glue/mrpc",
+    "glue/qnli",
+    "glue/qqp",
+    "glue/rte",
+    "glue/sst2",
+    "glue/stsb",
+    "glue/wnli",
+    "conll2003",
+    "squad",
+    "wikitext-2",
+]
+
+
+class NamedTask(Config):
+    """A task whose source, columns and metric are known; it becomes one of the others at submit."""
+
+    type: Literal["named"] = "named"
+    name: TaskName
+    max_length: int | None = Field(default=None, ge=4, le=8192)
+    """None keeps the task's own."""
+    max_rows: SplitRows = SplitRows()
+
+
+Task = (
+    TextClassification
+    | TextRegression
+    | TokenClassification
+    | QuestionAnswering
+    | CausalLm
+    | Embedding
+)
