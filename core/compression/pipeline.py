@@ -12,6 +12,7 @@ from collections.abc import Generator
 
 import torch
 
+from core.compression.memory import refuse_too_little_memory
 from core.compression.methods.default import STAGES
 from core.compression.methods.stage import perform
 from core.compression.run_state import Run
@@ -30,6 +31,7 @@ def run(recipe: Recipe, workspace: Workspace) -> Generator[Event, None, None]:
     """
     be_deterministic(workspace.threads)
     state = Run.begin(recipe, workspace)
+    refuse_too_little_memory(recipe, state.targets, state.checkpoint.params, workspace.device)
     for name in recipe.method.stages:
         yield from perform(STAGES[name], state)
     yield RunSucceeded(result=state.read("export", "result.json"))

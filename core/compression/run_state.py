@@ -1,6 +1,5 @@
 """What the stages of one run share: its inputs, their fingerprints, and each stage's folder."""
 
-import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -9,20 +8,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from pydantic import BaseModel, ConfigDict
 from torch import nn
 
 from core.compression.cache import Cache
-from core.compression.models.loading import load_classifier, load_tokenizer
-from core.compression.tasks.splits import Splits
-from core.compression.tasks.text_classification import (
-    Examples,
-    LabelledTexts,
-    read_texts,
-    tokenize_splits,
-)
+from core.compression.models.loading import load_model, load_tokenizer
+from core.compression.tasks.data import Data
+from core.compression.tasks.examples import Examples
+from core.compression.tasks.kind import TaskKind
+from core.compression.tasks.registry import task_kind
+from core.compression.tasks.rows import columns_of, source_rows
+from core.compression.tasks.splits import SPLITS, Splits, split_rows
 from core.compression.workspace import Workspace
-from core.data.tables import read_rows
+from core.data.dataset import dataset_sha256, read_dataset
 from core.planning.checkpoint import Checkpoint, read_checkpoint
 from core.planning.families import target_layers
 from core.planning.fingerprints import stage_fingerprints
@@ -36,14 +36,16 @@ class Resolved(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     label_names: tuple[str, ...]
-    """By number, as the model answers."""
+    """By number, as the model answers; empty where it answers no labels."""
     keep_head: bool
     """The checkpoint's head knows the labels of the data."""
     adapts: bool
     """The dense model is fine-tuned first."""
     reason: str
-    majority_rate: float
-    """Of the validation split."""
+    metric: str
+    """The headline metric."""
+    baseline: float | None
+    """That metric on the validation split, of an answer that looks at no input."""
     rows: dict[str, int]
     splits_hash: str
 
@@ -66,13 +68,12 @@ class Run:
             ModelError: the model's folder is refused.
         """
         checkpoint = read_checkpoint(workspace.model)
-        with workspace.dataset.open("rb") as file:
-            dataset_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        fingerprints = stage_fingerprints(recipe, checkpoint.digest, dataset_sha256)
+        sha256 = dataset_sha256(workspace.dataset)
+        fingerprints = stage_fingerprints(recipe, checkpoint.digest, sha256)
         write_once(
             workspace.directory / "started.json", datetime.now(UTC).isoformat(timespec="seconds")
         )
-        return cls(recipe, workspace, checkpoint, dataset_sha256, fingerprints)
+        return cls(recipe, workspace, checkpoint, sha256, fingerprints)
 
     @property
     def cache(self) -> Cache:
@@ -103,8 +104,12 @@ class Run:
         return json.loads((self.folder(stage) / name).read_text(encoding="utf-8"))
 
     @cached_property
+    def task(self) -> TaskKind[Any]:
+        return task_kind(self.recipe.task)
+
+    @cached_property
     def targets(self) -> tuple[TargetLayer, ...]:
-        return target_layers(self.checkpoint)
+        return target_layers(self.checkpoint, self.recipe.task)
 
     @cached_property
     def resolved(self) -> Resolved:
@@ -115,29 +120,50 @@ class Run:
         return Plan.model_validate_json((self.folder("plan") / "plan.json").read_bytes())
 
     @cached_property
-    def texts(self) -> LabelledTexts:
-        kind = "jsonl" if self.workspace.dataset.suffix in {".jsonl", ".ndjson"} else "csv"
-        return read_texts(read_rows(self.workspace.dataset, kind), self.recipe.task)  # type: ignore[arg-type]
+    def data(self) -> Data:
+        """Only the columns that the recipe names are read."""
+        config = self.recipe.task
+        dataset = read_dataset(self.workspace.dataset, columns_of(config))
+        return self.task.read(source_rows(dataset, config.splits))
 
     @cached_property
     def splits(self) -> Splits:
-        return self.texts.split(self.recipe.task)
+        return split_rows(self.data, self.recipe.task.splits)
 
     @cached_property
     def tokenizer(self) -> Any:
-        return load_tokenizer(self.workspace.model)
+        return load_tokenizer(self.workspace.model, self.task.tokenizer_options)
+
+    def tokenized(self, split: str, label_names: tuple[str, ...]) -> Examples:
+        """One split, labels numbered by these names."""
+        rows = getattr(self.splits, split)
+        return self.task.tokenize(self.data, rows, label_names, self.tokenizer)
 
     @cached_property
     def examples(self) -> dict[str, Examples]:
         """The tokenized splits by name, labels numbered as the model answers."""
-        texts = self.texts.renumbered(self.resolved.label_names)
-        return tokenize_splits(texts, self.splits, self.tokenizer, self.recipe.task.max_length)
+        found = {name: self.tokenized(name, self.resolved.label_names) for name in SPLITS}
+        if not self.task.labels_from_model:
+            return found
+        return {name: self._answered(name, examples) for name, examples in found.items()}
+
+    def _answered(self, split: str, examples: Examples) -> Examples:
+        """With the labels that the dense model gave in the resolve stage."""
+        with np.load(self.folder("resolve") / f"answers-{split}.npz") as outputs:
+            return self.task.relabelled(examples, outputs)
 
     def load_dense(self) -> nn.Module:
-        """The dense model that is compressed: adapted, or as it came."""
+        """The dense model that is compressed: adapted, or as it came.
+
+        What no task reads and the checkpoint lacks (a pooler) is the same in every run.
+        """
         resolved = self.resolved
         source = self.folder("adapt") if resolved.adapts else self.workspace.model
-        return load_classifier(source, resolved.label_names, device=self.device).model
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.recipe.seed)
+            return load_model(
+                source, self.task.auto_class, resolved.label_names, device=self.device
+            ).model
 
 
 def write_once(path: Path, content: Any) -> None:

@@ -16,6 +16,6 @@ class Workspace:
     model: Path
     """Hugging Face folder of the model that the recipe names."""
     dataset: Path
-    """The csv or jsonl file that the recipe names."""
+    """The table that the recipe names, or a folder with a sub-folder for each split."""
     device: str = "cpu"
     threads: int = 1

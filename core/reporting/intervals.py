@@ -8,8 +8,7 @@ from core.reporting import svg
 from core.reporting.numbers import (
     change_unit,
     metric_change,
-    metric_title,
-    metric_unit,
+    metric_heading,
     metric_value,
 )
 from core.reporting.result import PHASE_TITLES
@@ -50,7 +49,7 @@ def intervals_svg(metrics: Sequence[MetricMeasured]) -> str:
     name = metrics[0].name
     dense = next((m.value for m in metrics if m.phase == "dense"), None)
     rows = [_value_whisker(metric) for metric in metrics]
-    axis_title = f"{metric_title(name)} {metric_unit(name)}".strip()
+    axis_title = metric_heading(name)
     return _plot(rows, dense, axis_title, lambda tick: metric_value(name, tick))
 
 

@@ -1,9 +1,28 @@
 """How numbers are written, everywhere that a person reads them."""
 
-SHARES = frozenset({"accuracy", "f1", "macro_f1", "precision", "recall"})
+from collections.abc import Collection
+
+SHARES = frozenset(
+    {"accuracy", "exact_match", "f1", "macro_f1", "precision", "recall", "token_accuracy"}
+)
 """Metrics between 0 and 1, shown in percent; their differences are percentage points."""
 
-TITLES = {"kl": "KL to dense", "f1": "F1", "macro_f1": "macro F1"}
+LOWER_IS_BETTER = frozenset({"kl", "loss", "mse", "perplexity", "similarity_error"})
+
+HEADLINES = ("accuracy", "pearson", "perplexity", "similarity_rank", "f1", "token_accuracy")
+"""What leads among metrics of which none is known to be the task's own."""
+
+TITLES = {
+    "f1": "F1",
+    "kl": "KL to dense",
+    "macro_f1": "macro F1",
+    "matthews": "Matthews correlation",
+    "mse": "mean squared error",
+    "pearson": "Pearson correlation",
+    "similarity_rank": "rank correlation of similarities to dense",
+    "similarity_error": "mean squared error of similarities to dense",
+    "spearman": "Spearman correlation",
+}
 
 MINUS = "−"
 
@@ -52,6 +71,21 @@ def change_unit(name: str) -> str:
 
 def metric_title(name: str) -> str:
     return TITLES.get(name, name.replace("_", " "))
+
+
+def higher_is_better(name: str) -> bool:
+    return name not in LOWER_IS_BETTER
+
+
+def leading_metric(names: Collection[str], headline: str | None = None) -> str | None:
+    """The task's own metric where it is known and measured; None where nothing is."""
+    return next((name for name in (headline, *HEADLINES, *names) if name in names), None)
+
+
+def metric_heading(name: str) -> str:
+    """accuracy %; perplexity (lower is better)"""
+    unit = metric_unit(name) if higher_is_better(name) else "(lower is better)"
+    return f"{metric_title(name)} {unit}".strip()
 
 
 def typeset(number: str) -> str:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from core.planning.plan import Plan
 from core.recipe import Recipe
 from core.recipe.events import LayerReport, MetricMeasured
+from core.recipe.sources import PathModel
 from core.reporting.result import Result
 
 
@@ -28,7 +29,8 @@ class Report(BaseModel):
 
     @property
     def source_name(self) -> str:
-        return PurePath(self.recipe.model.path).name
+        model = self.recipe.model
+        return PurePath(model.path).name if isinstance(model, PathModel) else model.id
 
     @property
     def budget(self) -> str:

@@ -76,11 +76,15 @@ class Result(BaseModel):
     params: Sizes
     bytes: Sizes
     latency: Latency | None = None
+    headline: str | None = None
+    """The task's own metric; none in results of before tasks named one."""
 
     @property
     def metric_names(self) -> tuple[str, ...]:
-        """In the order of the phases; the first is the one that a headline shows."""
-        return tuple(dict.fromkeys(n for p in self.phases for n in self.metrics[p]))
+        """The one that a headline shows first, the others in the order of the phases."""
+        names = dict.fromkeys(n for p in self.phases for n in self.metrics[p])
+        first = [self.headline] if self.headline in names else []
+        return tuple(dict.fromkeys([*first, *names]))
 
     @property
     def phases(self) -> tuple[Phase, ...]:

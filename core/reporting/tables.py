@@ -13,7 +13,7 @@ from core.reporting.numbers import (
     change_unit,
     grouped,
     metric_change,
-    metric_title,
+    metric_heading,
     metric_unit,
     metric_value,
     percent,
@@ -99,7 +99,7 @@ def value_in_words(metric: MetricMeasured) -> str:
 def _metric_row(metric: MetricMeasured) -> MetricRow:
     change = paired_change(metric)
     return MetricRow(
-        metric=f"{metric_title(metric.name)} {metric_unit(metric.name)}".strip(),
+        metric=metric_heading(metric.name),
         phase=PHASE_TITLES[metric.phase],
         value=metric_value(metric.name, metric.value),
         interval=_interval(metric.interval, partial(metric_value, metric.name)),

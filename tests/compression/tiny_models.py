@@ -7,11 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
     BertModel,
     BertTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
 )
 
 from core.compression.workspace import Workspace
@@ -62,6 +68,41 @@ def save_classifier(folder: Path, label_names: tuple[str, ...], seed: int = 0) -
     return folder
 
 
+def tiny_language_model(seed: int = 0, **overrides: Any) -> LlamaForCausalLM:
+    """A random Llama with grouped-query attention and tied embeddings."""
+    sizes = {
+        "vocab_size": len(WORDS),
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "intermediate_size": 48,
+        "max_position_embeddings": POSITIONS,
+        "tie_word_embeddings": True,
+    }
+    torch.manual_seed(seed)
+    return LlamaForCausalLM(LlamaConfig(**{**sizes, **overrides}))
+
+
+def word_tokenizer() -> PreTrainedTokenizerFast:
+    """Of a language model: a text ends with [SEP], and there is no padding token."""
+    words = Tokenizer(WordLevel({word: n for n, word in enumerate(WORDS)}, unk_token="[UNK]"))
+    words.pre_tokenizer = Whitespace()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=words,
+        eos_token="[SEP]",
+        unk_token="[UNK]",
+        model_max_length=POSITIONS,
+    )
+
+
+def save_language_model(folder: Path, seed: int = 0) -> Path:
+    folder.mkdir(parents=True)
+    tiny_language_model(seed).save_pretrained(folder)
+    word_tokenizer().save_pretrained(folder)
+    return folder
+
+
 def sentences(count: int, seed: int = 17) -> list[dict[str, str]]:
     """Texts of four plain words and two that give the label away; every third is bad."""
     chooser = random.Random(seed)
@@ -81,6 +122,41 @@ def pairs(count: int, seed: int = 17) -> list[dict[str, str]]:
         {"first": a["text"], "second": b["text"], "label": b["label"]}
         for a, b in zip(firsts, seconds, strict=True)
     ]
+
+
+def rated(count: int) -> list[dict[str, Any]]:
+    """The number is how many more good words a text has than bad ones."""
+    rows = sentences(count)
+    return [{**row, "label": -2.0 if row["label"] == "bad" else 2.5} for row in rows]
+
+
+def tagged(count: int) -> list[dict[str, Any]]:
+    """Every word of tone is an entity."""
+    rows = []
+    for row in sentences(count):
+        words, tone = row["text"].split(), f"B-{row['label']}"
+        rows.append({"tokens": words, "tags": [tone if w in GOOD + BAD else "O" for w in words]})
+    return rows
+
+
+def cycles(count: int) -> list[dict[str, Any]]:
+    """Each text goes round the plain words from where it begins: only that cannot be foreseen."""
+    starts = random.Random(3).choices(range(len(PLAIN)), k=count)
+    return [{"text": " ".join((*PLAIN[n:], *PLAIN[:n]))} for n in starts]
+
+
+def questions(count: int) -> list[dict[str, Any]]:
+    """The answer is the one word of tone in a context of two windows."""
+    chooser = random.Random(5)
+    rows = []
+    for _ in range(count):
+        words = [chooser.choice(PLAIN) for _ in range(30)]
+        words.insert(chooser.randrange(30), chooser.choice(GOOD + BAD))
+        answer = next(word for word in words if word in GOOD + BAD)
+        start = len(" ".join(words[: words.index(answer)])) + (words.index(answer) > 0)
+        answers = {"text": [answer], "answer_start": [start]}
+        rows.append({"question": "was it", "context": " ".join(words), "answers": answers})
+    return rows
 
 
 def write_csv(path: Path, rows: list[dict[str, str]]) -> Path:

@@ -6,7 +6,9 @@ from core.reporting.numbers import (
     byte_size,
     compact,
     grouped,
+    leading_metric,
     metric_change,
+    metric_heading,
     metric_value,
     percent,
 )
@@ -123,6 +125,32 @@ def test_a_result_keeps_what_only_others_know() -> None:
     assert result.latency is None
 
 
+def test_the_tasks_own_metric_comes_first_whatever_the_order_of_storage() -> None:
+    result = Result.model_validate({**RESULT, "headline": "kl"})
+    assert result.metric_names == ("kl", "accuracy")
+    assert Result.model_validate({**RESULT, "headline": "f1"}).metric_names[0] == "accuracy"
+
+
+@pytest.mark.parametrize(
+    ("names", "headline", "leading"),
+    [
+        (["mse", "pearson", "spearman"], None, "pearson"),
+        (["accuracy", "f1", "loss"], "f1", "f1"),
+        (["accuracy", "f1", "loss"], "matthews", "accuracy"),
+        (["other"], None, "other"),
+        ([], None, None),
+    ],
+)
+def test_a_metric_leads(names: list[str], headline: str | None, leading: str | None) -> None:
+    assert leading_metric(names, headline) == leading
+
+
+def test_headings_say_the_unit_or_which_way_is_better() -> None:
+    assert metric_heading("exact_match") == "exact match %"
+    assert metric_heading("perplexity") == "perplexity (lower is better)"
+    assert metric_heading("pearson") == "Pearson correlation"
+
+
 def test_tables_hold_every_size_and_metric() -> None:
     result = Result.model_validate(RESULT)
     assert [row.kept for row in size_rows(result)] == ["70.0 %", "40.0 %", "70.0 %", "40.0 %"]
@@ -130,7 +158,7 @@ def test_tables_hold_every_size_and_metric() -> None:
     assert [(row.metric, row.phase) for row in rows] == [
         ("accuracy %", "dense"),
         ("accuracy %", "factorized"),
-        ("KL to dense", "factorized"),
+        ("KL to dense (lower is better)", "factorized"),
     ]
     assert (rows[1].change, rows[1].change_interval) == ("−1.0", "−2.2 … +0.2")
     assert rows[0].change == rows[2].change == ""

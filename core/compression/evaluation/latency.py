@@ -11,7 +11,7 @@ from torch import nn
 
 from core.compression.progress import Progress
 from core.compression.tasks.batches import Batch, make_batch
-from core.compression.tasks.text_classification import Examples
+from core.compression.tasks.examples import Examples
 
 WARM_UP = 3
 

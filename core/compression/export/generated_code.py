@@ -2,17 +2,20 @@
 
 import inspect
 from dataclasses import dataclass
+from typing import Any
 
+import transformers
 from torch import nn
 
 from core.compression.export.templating import render
 from core.compression.low_rank import LowRankLinear
+from core.compression.tasks.registry import TASK_KINDS
 from core.errors import ModelError
 
 CONFIGURATION_FILE = "configuration_rankwise.py"
 MODELING_FILE = "modeling_rankwise.py"
 MODEL_TYPE_PREFIX = "rankwise-"
-AUTO_CLASS = "AutoModelForSequenceClassification"
+AUTO_CLASSES = frozenset(kind.auto_class for kind in TASK_KINDS.values())
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,8 @@ class GeneratedNames:
     """BertConfig"""
     model_type: str
     """rankwise-bert"""
+    auto_class: str
+    """AutoModelForSequenceClassification"""
 
     @property
     def model_class(self) -> str:
@@ -38,7 +43,7 @@ class GeneratedNames:
     def auto_map(self) -> dict[str, str]:
         return {
             "AutoConfig": f"{CONFIGURATION_FILE.removesuffix('.py')}.{self.config_class}",
-            AUTO_CLASS: f"{MODELING_FILE.removesuffix('.py')}.{self.model_class}",
+            self.auto_class: f"{MODELING_FILE.removesuffix('.py')}.{self.model_class}",
         }
 
 
@@ -46,13 +51,13 @@ def names_for(model: nn.Module) -> GeneratedNames:
     """The names for this model.
 
     Raises:
-        ModelError: its class is none of transformers' own sequence classifiers.
+        ModelError: its class is none of transformers' own for a task that we know.
     """
     dense = type(model)
-    own = dense.__module__.startswith("transformers.models.")
-    if not own or not dense.__name__.endswith("ForSequenceClassification"):
+    auto_class = next((name for name in sorted(AUTO_CLASSES) if _gives(name, model)), None)
+    if auto_class is None:
         raise ModelError(
-            f"A {dense.__name__} cannot be exported: it is no sequence classifier of transformers.",
+            f"A {dense.__name__} cannot be exported: it is no model of transformers for a task.",
             pointer="/model",
         )
     config: type = dense.config_class  # type: ignore[attr-defined]
@@ -60,7 +65,15 @@ def names_for(model: nn.Module) -> GeneratedNames:
         dense_class=dense.__name__,
         dense_config=config.__name__,
         model_type=f"{MODEL_TYPE_PREFIX}{config.model_type}",  # type: ignore[attr-defined]
+        auto_class=auto_class,
     )
+
+
+def _gives(auto_class: str, model: nn.Module) -> bool:
+    """Whether this Auto class gives a model of this class for its config."""
+    known: Any = getattr(transformers, auto_class)._model_mapping
+    config = type(getattr(model, "config", None))
+    return config in known and known[config] is type(model)
 
 
 def code_files(names: GeneratedNames) -> dict[str, str]:

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from huggingface_hub.errors import StrictDataclassError
-from safetensors.torch import load_file
+from safetensors.torch import load_model
 from torch import nn
-from transformers import CONFIG_MAPPING, AutoModelForSequenceClassification
+from transformers import CONFIG_MAPPING
 
-from core.compression.export.generated_code import MODEL_TYPE_PREFIX
+from core.compression.export.generated_code import AUTO_CLASSES, MODEL_TYPE_PREFIX
 from core.compression.export.weights import CONFIG_FILE, WEIGHTS_FILE
 from core.compression.low_rank import LowRankLinear
 from core.compression.models.layers import linear_layer, replace_layer
@@ -31,7 +32,7 @@ def load_artifact(folder: Path) -> nn.Module:
     for name, rank in content["ranks"].items():
         replace_layer(model, name, _empty_low_rank(linear_layer(model, name), name, rank))
     try:
-        model.load_state_dict(load_file(folder / WEIGHTS_FILE), strict=True)
+        load_model(model, folder / WEIGHTS_FILE, strict=True)
     except (RuntimeError, OSError) as error:
         raise ModelError(f"The weights do not fit the config: {error}") from error
     return model.eval()
@@ -48,7 +49,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
 
 
 def _dense_skeleton(content: dict[str, Any]) -> nn.Module:
-    """The family's classifier before any layer is replaced; its weights are about to be loaded."""
+    """The family's model before any layer is replaced; its weights are about to be loaded."""
     family = str(content.get("model_type")).removeprefix(MODEL_TYPE_PREFIX)
     if family not in CONFIG_MAPPING:
         raise ModelError(f"transformers knows no model type {family!r}.")
@@ -57,11 +58,18 @@ def _dense_skeleton(content: dict[str, Any]) -> nn.Module:
         config = CONFIG_MAPPING[family](**own)
     except (TypeError, ValueError, StrictDataclassError) as error:
         raise ModelError(f"config.json is no {family} config: {error}") from error
-    classifiers: Any = AutoModelForSequenceClassification
-    model: nn.Module = classifiers.from_config(
+    model: nn.Module = _auto_class(content).from_config(
         config, dtype=_dtype(content), attn_implementation="sdpa", trust_remote_code=False
     )
     return model
+
+
+def _auto_class(content: dict[str, Any]) -> Any:
+    auto_map = content.get("auto_map")
+    named = set(auto_map) & AUTO_CLASSES if isinstance(auto_map, dict) else set()
+    if len(named) != 1:
+        raise ModelError("config.json names no Auto class of a task that is known here.")
+    return getattr(transformers, named.pop())
 
 
 def _dtype(content: dict[str, Any]) -> torch.dtype:

@@ -57,7 +57,7 @@ def dense_config(model: nn.Module, names: GeneratedNames) -> dict[str, Any]:
 
 
 def write_weights(folder: Path, state: dict[str, Tensor]) -> None:
-    """One safetensors file. Equal tensors give equal bytes.
+    """One safetensors file, tied tensors once. Equal tensors give equal bytes.
 
     Raises:
         NumericalError: a tensor holds a value that is not finite.
@@ -65,9 +65,17 @@ def write_weights(folder: Path, state: dict[str, Tensor]) -> None:
     for name, tensor in state.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise NumericalError(f"{name} holds values that are not finite.")
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in untied(state).items()}
     save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
     (folder / WEIGHTS_FILE).chmod(0o644)  # save_file leaves it to its owner alone
+
+
+def untied(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Without the further names of a tensor that has several."""
+    first: dict[tuple[int, torch.Size], str] = {}
+    for name, tensor in state.items():
+        first.setdefault((tensor.data_ptr(), tensor.shape), name)
+    return {name: state[name] for name in first.values()}
 
 
 def write_json(path: Path, content: Any) -> None:

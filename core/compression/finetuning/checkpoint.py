@@ -11,13 +11,25 @@ import torch
 from safetensors.torch import load_model, save_model
 from torch import nn
 
+from core.reporting.numbers import higher_is_better
+
 
 @dataclass(frozen=True, order=True)
 class Score:
-    """How good a model is on the validation split; more accurate first, then of less loss."""
+    """How good a model is on the validation split: by its headline metric, then by its loss."""
 
-    accuracy: float
+    goodness: float
+    """The metric's value, negated where lower is better."""
     negative_loss: float
+    metric: str = field(default="accuracy", compare=False)
+
+    @classmethod
+    def of(cls, metric: str, value: float, loss: float) -> "Score":
+        return cls(value if higher_is_better(metric) else -value, -loss, metric)
+
+    @property
+    def value(self) -> float:
+        return self.goodness if higher_is_better(self.metric) else -self.goodness
 
     @property
     def loss(self) -> float:

@@ -10,17 +10,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from core.compression.tasks.batches import Batch
-from core.compression.tasks.text_classification import example_losses
+from core.compression.tasks.kind import TaskKind
 from core.recipe.training import DistillFinetune
 
 
 @dataclass(frozen=True)
 class Distillation:
-    """w_task · CE + w_logits · T² KL(teacher_T ‖ student_T) + w_hidden · MSE of hidden states."""
+    """The task's own distillation losses + w_hidden · MSE of hidden states."""
 
+    task: TaskKind[Any]
     teacher: nn.Module
     config: DistillFinetune
 
@@ -29,22 +29,9 @@ class Distillation:
         with torch.no_grad():
             taught = self.teacher(**batch.inputs, output_hidden_states=True)
         student = model(**batch.inputs, output_hidden_states=True)
-        temperature = self.config.temperature
-        return (
-            self.config.task_weight * example_losses(student.logits, batch.labels)
-            + self.config.logits_weight
-            * temperature**2
-            * divergence(taught.logits / temperature, student.logits / temperature)
-            + self.config.hidden_weight
-            * hidden_error(taught, student, batch.inputs["attention_mask"])
-        )
-
-
-def divergence(reference: Tensor, logits: Tensor) -> Tensor:
-    """KL(softmax(reference) ‖ softmax(logits)) of each row: [b, classes] twice -> [b]."""
-    return F.kl_div(
-        logits.log_softmax(-1), reference.log_softmax(-1), reduction="none", log_target=True
-    ).sum(-1)
+        hidden = hidden_error(taught, student, batch.mask)
+        outputs = self.task.distillation_losses(taught, student, batch, self.config)
+        return outputs + self.config.hidden_weight * hidden
 
 
 def hidden_error(taught: Any, student: Any, attention_mask: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from core.compression.finetuning.checkpoint import CheckpointFolder, Position, S
 from core.compression.finetuning.schedule import Schedule, step_seed
 from core.compression.progress import Checkpointed, Notice, Progress
 from core.compression.tasks.batches import Batch, make_batch, training_order
-from core.compression.tasks.text_classification import Examples
+from core.compression.tasks.examples import Examples
 from core.errors import DeviceMemoryError, NumericalError
 from core.recipe.training import TrainingConfig
 
@@ -35,11 +35,12 @@ class TrainingReport:
     after: Score
 
     def as_json(self) -> dict[str, int | float]:
+        metric = self.before.metric
         return {
             "steps": self.steps,
             "best_epoch": self.best_epoch,
-            "validation_accuracy_before": self.before.accuracy,
-            "validation_accuracy_after": self.after.accuracy,
+            f"validation_{metric}_before": self.before.value,
+            f"validation_{metric}_after": self.after.value,
             "validation_loss_before": self.before.loss,
             "validation_loss_after": self.after.loss,
         }

@@ -30,6 +30,7 @@ def describe_result(run: Run) -> dict[str, Any]:
             "model": _change(parameter_bytes(dense), parameter_bytes(compressed)),
             "targets": _change(*(width * params for params in targets)),
         },
+        "headline": run.resolved.metric,
         "latency": evaluation["latency"],
         "plan": {
             "keep_ratio": run.plan.keep_ratio,
@@ -65,6 +66,6 @@ def provenance(run: Run) -> dict[str, Any]:
         "model_digest": run.checkpoint.digest,
         "dataset_sha256": run.dataset_sha256,
         "splits": {"rows": run.resolved.rows, "hash": run.resolved.splits_hash},
-        "majority_rate": run.resolved.majority_rate,
+        "baseline": {run.resolved.metric: run.resolved.baseline},
         "fingerprints": run.fingerprints,
     }

@@ -125,7 +125,7 @@ def as_event(stage: str, report: Report | Event, pace: "Pace") -> Event:
         case Checkpointed():
             return StageCheckpoint(stage=stage, step=report.step)
         case Notice():
-            return LogLine(level=report.level, message=report.message)
+            return LogLine(level=report.level, message=report.message, stage=stage)
         case _:
             return report
 

@@ -3,14 +3,16 @@
 Safetensors only, no code from the checkpoint, no hub, a fixed attention implementation.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from core.errors import ModelError
@@ -28,29 +30,36 @@ UNREADABLE = (OSError, ValueError, KeyError, SafetensorError)
 
 
 @dataclass(frozen=True)
-class Classifier:
+class LoadedModel:
     model: nn.Module
     new_head: bool
     """The head was initialized here: the checkpoint has none for these labels."""
 
 
-def load_classifier(
-    folder: Path, label_names: tuple[str, ...], *, keep_head: bool = True, device: str = "cpu"
-) -> Classifier:
-    """A sequence classifier in float32, in eval mode, with these labels in its config.
+def load_model(
+    folder: Path,
+    auto_class: str,
+    label_names: tuple[str, ...] = (),
+    *,
+    keep_head: bool = True,
+    device: str = "cpu",
+) -> LoadedModel:
+    """A model of this transformers Auto class in float32, in eval mode.
 
-    The checkpoint's head is kept if asked for and if it has one of this many labels; else torch's
-    random state initializes a new one.
+    Labels, where there are any, go into its config. The checkpoint's head is kept if asked for and
+    if it has one of this many labels; else torch's random state initializes a new one.
 
     Raises:
-        ModelError: the folder cannot be loaded safely, or holds a compressed model.
+        ModelError: the folder cannot be loaded safely, holds a compressed model, or one of an
+            architecture that has no such class.
     """
     config = load_config(folder)
-    config.id2label = dict(enumerate(label_names))
-    config.label2id = {name: number for number, name in enumerate(label_names)}
+    if label_names:
+        config.id2label = dict(enumerate(label_names))
+        config.label2id = {name: number for number, name in enumerate(label_names)}
     try:
         model, loading = _quietly(
-            AutoModelForSequenceClassification.from_pretrained,
+            getattr(transformers, auto_class).from_pretrained,
             folder,
             config=config,
             output_loading_info=True,
@@ -66,7 +75,7 @@ def load_classifier(
     _refuse_new_body(model, new)
     if not keep_head:
         _initialize_head(model)
-    return Classifier(model.to(device).eval(), new_head=bool(new) or not keep_head)
+    return LoadedModel(model.to(device).eval(), new_head=_heads(model, new) or not keep_head)
 
 
 def load_config(folder: Path) -> Any:
@@ -94,8 +103,8 @@ def own_label_names(folder: Path) -> tuple[str, ...]:
     return tuple(str(names[number]) for number in sorted(names))
 
 
-def load_tokenizer(folder: Path) -> Any:
-    """The folder's tokenizer.
+def load_tokenizer(folder: Path, options: Mapping[str, Any] | None = None) -> Any:
+    """The folder's tokenizer; of `options` those that this kind of tokenizer has.
 
     Raises:
         ModelError: it is missing (transformers would make up an empty one), or needs code of its
@@ -107,13 +116,16 @@ def load_tokenizer(folder: Path) -> Any:
             hint="Save it beside the model: tokenizer.save_pretrained(…)",
             pointer="/model",
         )
+    tokenizer = _read_tokenizer(folder)
+    known = {name: value for name, value in (options or {}).items() if hasattr(tokenizer, name)}
+    return _read_tokenizer(folder, **known) if known else tokenizer
+
+
+def _read_tokenizer(folder: Path, **options: Any) -> Any:
     try:
-        tokenizer = _quietly(AutoTokenizer.from_pretrained, folder, **LOCAL)
+        return _quietly(AutoTokenizer.from_pretrained, folder, **LOCAL, **options)
     except UNREADABLE as error:
         raise ModelError(f"The tokenizer cannot be loaded: {error}", pointer="/model") from error
-    if tokenizer.pad_token_id is None:
-        raise ModelError("The tokenizer has no padding token.", pointer="/model")
-    return tokenizer
 
 
 def save_model_folder(model: Any, folder: Path) -> None:
@@ -122,13 +134,30 @@ def save_model_folder(model: Any, folder: Path) -> None:
 
 
 def _refuse_new_body(model: Any, new: set[str]) -> None:
-    body = sorted(key for key in new if key.startswith(f"{model.base_model_prefix}."))
-    missing = [key for key in body if ".pooler." not in key]
+    missing = sorted(key for key in new if _is_body(model, key) and not _is_pooler(key))
     if missing:
         raise ModelError(
             f"The checkpoint lacks {len(missing)} of the model's weights, {missing[0]!r} first.",
             pointer="/model",
         )
+
+
+def _heads(model: Any, new: set[str]) -> bool:
+    """Whether anything new is (a part of) the head: poolers only classifiers read."""
+    return any(not is_base(model) or not _is_pooler(key) for key in new)
+
+
+def _is_body(model: Any, key: str) -> bool:
+    return is_base(model) or key.startswith(f"{model.base_model_prefix}.")
+
+
+def _is_pooler(key: str) -> bool:
+    return "pooler." in key
+
+
+def is_base(model: Any) -> bool:
+    """It has no head, and its layers' names no prefix."""
+    return model.base_model is model
 
 
 def _initialize_head(model: Any) -> None:

@@ -1,13 +1,4 @@
-"""Per-example losses whose squared gradients are the Fisher information of a classifier.
-
-`empirical`: the loss at the true label. `true`: in expectation over the model's own output p; with
-two classes the expectation is exact in one backward pass,
-
-    E_y[g_y g_yᵀ] = p₀ p₁ d dᵀ = h hᵀ,   d = ∇(z₀ − z₁),   h = ∇ √(p₀ p₁) (z₀ − z₁), p detached,
-
-with more it is unbiased by one label sampled per example (Martens, JMLR 2020; Kunstner et al.,
-NeurIPS 2019, on how the two kinds differ).
-"""
+"""What the statistics pass calls for every batch, and the classifier's own such loss."""
 
 from collections.abc import Callable
 
@@ -17,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from core.compression.statistics.tokens import Batch
+from core.compression.tasks.fisher import sampled_labels, two_class_expectation
 from core.recipe.methods import FisherKind
 
 Loss = Callable[[nn.Module, Batch], Tensor]
@@ -35,22 +27,6 @@ def fisher_loss(
     if logits.shape[1] == 2:
         return two_class_expectation(logits)
     return cross_entropy(logits, sampled_labels(logits, generator), reduction="none")
-
-
-def two_class_expectation(logits: Float[Tensor, "batch 2"]) -> Float[Tensor, "batch"]:
-    """√(p₀ p₁) (z₀ − z₁), the probabilities taken as constants."""
-    deviation = logits.detach().softmax(1).prod(1).sqrt()
-    return deviation * (logits[:, 0] - logits[:, 1])
-
-
-def sampled_labels(
-    logits: Float[Tensor, "batch classes"], generator: torch.Generator | None
-) -> Int[Tensor, "batch"]:
-    """One label per example from the model's own output, drawn on the generator's device."""
-    probabilities = logits.detach().float().softmax(1)
-    device = generator.device if generator is not None else logits.device
-    drawn = torch.multinomial(probabilities.to(device), 1, generator=generator)
-    return drawn.squeeze(1).to(logits.device)
 
 
 def classification_loss(kind: FisherKind, generator: torch.Generator | None = None) -> Loss:

@@ -50,10 +50,17 @@ def padded_groups(mask: Bool[Tensor, "batch length"]) -> list[Group]:
     groups = []
     for members in of_similar_length(lengths, group_positions(mask.device)):
         positions = slice(min(begins[m] for m in members), max(ends[m] for m in members))
-        examples = torch.tensor(members, device=mask.device)
+        examples = together(members, mask.device)
         padding = ~mask[examples, positions]
         groups.append(Group(examples, positions, padding if padding.any() else None))
     return groups
+
+
+def together(members: list[int], device: torch.device) -> Tensor | slice:
+    """A slice, which copies nothing, where they lie in a row, as in batches sorted by length."""
+    if members == list(range(members[0], members[-1] + 1)):
+        return slice(members[0], members[-1] + 1)
+    return torch.tensor(members, device=device)
 
 
 def of_similar_length(lengths: list[int], positions: int) -> Iterator[list[int]]:

@@ -1,8 +1,8 @@
 """Hooks on the target layers for the length of one batch: they show each estimator what it needs.
 
 Neither weights nor model inputs need a gradient for this. Where none reaches a layer, the graph
-starts at its output (or at its input, if the layer's input gradient is asked for). Hooks on
-the graph hold no tensor of the graph, nor anything that does: such a ring would never be freed.
+starts at its output (or at its input, if the layer's input gradient is asked for). A layer's input
+is let go as soon as its output gradient was seen, so that the backward pass reuses its memory.
 """
 
 from collections.abc import Iterable
@@ -29,6 +29,7 @@ class Observation:
         self._kept: list[Tensor] = []
         """So that no two of this batch's inputs have the same id."""
         self._inputs: dict[str, Tokens] = {}
+        self._called: set[str] = set()
 
     def __enter__(self) -> "Observation":
         with ExitStack() as hooks:
@@ -44,9 +45,9 @@ class Observation:
         trace: TracebackType | None,
     ) -> None:
         self._hooks.close()
-        self._distinct.clear()
-        self._kept.clear()
+        self._forget_identities()
         self._inputs.clear()
+        self._called.clear()
 
     def _watch(self, estimator: LayerEstimator, hooks: ExitStack) -> None:
         def before(linear: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -59,8 +60,9 @@ class Observation:
         hooks.callback(estimator.linear.register_forward_hook(after).remove)
 
     def _see_input(self, estimator: LayerEstimator, x: Tensor) -> Tensor:
-        if estimator.name in self._inputs:
+        if estimator.name in self._called:
             raise ModelError(f"{estimator.name} is called more than once in a forward pass")
+        self._called.add(estimator.name)
         self._inputs[estimator.name] = self._input_tokens(x)
         estimator.see_input(self._inputs[estimator.name])
         if not estimator.needs_input_gradient:
@@ -71,13 +73,23 @@ class Observation:
         return own
 
     def _see_output(self, estimator: LayerEstimator, y: Tensor) -> Tensor:
-        x, padding = self._inputs[estimator.name], self._padding
         estimator.see_output(Tokens(y, self._padding))
         if not estimator.needs_gradient:
+            del self._inputs[estimator.name]
             return y
         watched = y if y.requires_grad else y.detach().requires_grad_().clone()
-        watched.register_hook(lambda d: estimator.see_output_gradient(x, Tokens(d, padding)))  # type: ignore[no-untyped-call]
+        watched.register_hook(lambda d: self._see_output_gradient(estimator, d))  # type: ignore[no-untyped-call]
         return watched
+
+    def _see_output_gradient(self, estimator: LayerEstimator, delta: Tensor) -> None:
+        self._forget_identities()
+        x = self._inputs.pop(estimator.name)
+        estimator.see_output_gradient(x, Tokens(delta, self._padding))
+
+    def _forget_identities(self) -> None:
+        """The forward pass is over."""
+        self._distinct.clear()
+        self._kept.clear()
 
     def _input_tokens(self, x: Tensor) -> Tokens:
         """The same object for layers that are called with the same tensor."""

@@ -1,4 +1,4 @@
-"""Batches of rows of about equal length, padded to their own longest row."""
+"""Batches of examples of about equal length, padded to their own longest one."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.compression.tasks.text_classification import Examples
+from core.compression.tasks.examples import UNSCORED, Examples, Ragged
 
 BUCKET = 32
 """Training shuffles, then sorts by length inside spans of this many batches."""
@@ -19,12 +19,17 @@ class Batch:
     inputs: dict[str, Tensor]
     """What the model is called with: input_ids, attention_mask, … [b, tokens]."""
     labels: Tensor
-    """[b]"""
+    """[b, …]; [b, tokens] where tokens have labels."""
     rows: NDArray[np.int64]
-    """[b]: which rows of the split these are."""
+    """[b]: which examples of the split these are."""
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def mask(self) -> Tensor:
+        """1 at tokens, 0 at padding: [b, tokens]."""
+        return self.inputs["attention_mask"]
 
     def parts(self, count: int) -> Iterator["Batch"]:
         """The batch in `count` consecutive parts of nearly equal size (fewer if it is smaller)."""
@@ -39,20 +44,36 @@ class Batch:
 
 def make_batch(examples: Examples, rows: NDArray[np.int64], device: str) -> Batch:
     longest = int(examples.lengths[rows].max())
-    inputs = {}
-    for name, column in examples.encodings.items():
-        padded = np.full((len(rows), longest), examples.padding[name], dtype=np.int64)
-        for position, row in enumerate(rows):
-            padded[position, : len(column[row])] = column[row]
-        inputs[name] = torch.from_numpy(padded).to(device)
-    return Batch(inputs, examples.labels[torch.from_numpy(rows)].to(device), rows)
+    inputs = {
+        name: _padded([column[row] for row in rows], longest, examples.padding[name]).to(device)
+        for name, column in examples.encodings.items()
+    }
+    labels = examples.labels_of(rows)
+    if not isinstance(labels, Tensor):
+        labels = _padded(labels, longest, UNSCORED)
+    return Batch(inputs, labels.to(device), rows)
 
 
-def reading_batches(examples: Examples, batch_size: int, device: str) -> Iterator[Batch]:
-    """Every row once, shortest first: for measuring, where the order does not matter."""
+def _padded(columns: Ragged, longest: int, filling: int) -> Tensor:
+    padded = np.full((len(columns), longest), filling, dtype=np.int64)
+    for position, values in enumerate(columns):
+        padded[position, : len(values)] = values
+    return torch.from_numpy(padded)
+
+
+def reading_batches(
+    examples: Examples, batch_size: int, device: str, smallest: int = 1
+) -> Iterator[Batch]:
+    """Every example once, shortest first: for measuring, where the order does not matter.
+
+    A last batch of fewer than `smallest` examples is joined to the one before it.
+    """
     order = np.argsort(examples.lengths, kind="stable")
-    for start in range(0, len(order), batch_size):
-        yield make_batch(examples, order[start : start + batch_size], device)
+    starts = list(range(0, len(order), batch_size))
+    if len(starts) > 1 and len(order) - starts[-1] < smallest:
+        starts.pop()
+    for start, end in zip(starts, [*starts[1:], len(order)], strict=True):
+        yield make_batch(examples, order[start:end], device)
 
 
 def training_order(

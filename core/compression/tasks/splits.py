@@ -1,4 +1,4 @@
-"""Seeded, stratified splits of labelled rows. NumPy only, the same on every machine."""
+"""Which rows are in which split: seeded, or named by the data. NumPy only, equal on any machine."""
 
 import hashlib
 from dataclasses import dataclass
@@ -6,19 +6,24 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from core.compression.tasks.data import Data
 from core.errors import DataError
-from core.recipe.task import SeededSplits
+from core.recipe.splits import NamedSplits, SeededSplits, SplitRows
 
 SPLITS = ("train", "validation", "test")
+HELD_OUT = 0.1
+"""The share of train that decides, where the data names no validation split."""
+
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Splits:
     """Row numbers of each split, in the order in which the split is read."""
 
-    train: NDArray[np.int64]
-    validation: NDArray[np.int64]
-    test: NDArray[np.int64]
+    train: Rows
+    validation: Rows
+    test: Rows
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -34,41 +39,49 @@ class Splits:
         return digest.hexdigest()
 
 
-def split_rows(
-    labels: NDArray[np.int64], label_names: tuple[str, ...], config: SeededSplits
-) -> Splits:
-    """Give every label's rows [n] to train, validation and test by the recipe's shares.
+def split_rows(data: Data, config: SeededSplits | NamedSplits) -> Splits:
+    """Rows for train, validation and test, stratified by label where rows have one.
 
-    Each split holds every label at least once.
+    By a seed, each split holds every label at least once.
 
     Raises:
-        DataError: a label has fewer than three rows, or a `max_rows` has no room for every label.
+        DataError: a label has fewer than three rows (by a seed), a `max_rows` has no room for every
+            label, or a named split has no rows.
     """
     generator = np.random.default_rng([config.seed, 0x5711])
-    pools: dict[str, list[NDArray[np.int64]]] = {name: [] for name in SPLITS}
-    for label, label_name in enumerate(label_names):
-        rows = generator.permutation(np.flatnonzero(labels == label))
-        for name, part in zip(SPLITS, _shares(rows, label_name, config), strict=True):
-            pools[name].append(part)
+    if isinstance(config, SeededSplits):
+        pools = _seeded_pools(data, config, generator)
+    else:
+        pools = _named_pools(data, config, generator)
     orders = dict(zip(SPLITS, generator.spawn(len(SPLITS)), strict=True))
-    limits = dict(config.max_rows)
-    return Splits(
-        **{
-            name: orders[name].permutation(_at_most(limits[name], pools[name], name))
-            for name in SPLITS
-        }
-    )
+    chosen = {name: _at_most(config.max_rows, pools[name], name) for name in SPLITS}
+    return Splits(**{name: orders[name].permutation(chosen[name]) for name in SPLITS})
 
 
-def _shares(
-    rows: NDArray[np.int64], label_name: str, config: SeededSplits
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+Pools = dict[str, list[Rows]]
+"""By split, the rows of each label in the order in which they are taken."""
+
+
+def _seeded_pools(data: Data, config: SeededSplits, generator: np.random.Generator) -> Pools:
+    pools: Pools = {name: [] for name in SPLITS}
+    for label, rows in enumerate(data.strata):
+        parts = _shares(generator.permutation(rows), _called(data, label), config)
+        for name, part in zip(SPLITS, parts, strict=True):
+            pools[name].append(part)
+    return pools
+
+
+def _called(data: Data, label: int) -> str:
+    return "The dataset" if data.labels is None else f"The label {data.label_names[label]!r}"
+
+
+def _shares(rows: Rows, called: str, config: SeededSplits) -> tuple[Rows, Rows, Rows]:
     if len(rows) < len(SPLITS):
         raise DataError(
-            f"The label {label_name!r} has {len(rows)} of the 3 rows that it needs: "
+            f"{called} has {len(rows)} of the 3 rows that it needs: "
             "one each for train, validation and test.",
-            hint="Give this label more rows, or leave it out of the file.",
-            pointer="/task/label",
+            hint="Add rows, or leave out what has too few.",
+            pointer="/task/label" if called != "The dataset" else "/task/dataset",
         )
     validation = min(max(1, int(len(rows) * config.validation)), len(rows) - 2)
     test = min(max(1, int(len(rows) * config.test)), len(rows) - 1 - validation)
@@ -76,15 +89,44 @@ def _shares(
     return rows[:train], rows[train : train + validation], rows[train + validation :]
 
 
-def _at_most(limit: int | None, pools: list[NDArray[np.int64]], name: str) -> NDArray[np.int64]:
+def _named_pools(data: Data, config: NamedSplits, generator: np.random.Generator) -> Pools:
+    pools: Pools = {name: [] for name in SPLITS}
+    for rows in data.strata:
+        shuffled = generator.permutation(rows)
+        names = data.split_of[shuffled]
+        train = shuffled[names == config.train]
+        held_out = int(len(train) * HELD_OUT) if config.validation is None else 0
+        if config.validation is None and len(train) > 1:
+            held_out = max(1, held_out)
+        pools["train"].append(train[held_out:])
+        pools["validation"].append(
+            train[:held_out] if config.validation is None else shuffled[names == config.validation]
+        )
+        pools["test"].append(shuffled[names == config.test])
+    for name in SPLITS:
+        _refuse_empty(pools[name], name, config)
+    return pools
+
+
+def _refuse_empty(pools: list[Rows], name: str, config: NamedSplits) -> None:
+    if not any(len(pool) for pool in pools):
+        called = getattr(config, name)
+        raise DataError(
+            f"No row is in the split {called!r}." if called else "Train has no rows to hold out.",
+            pointer=f"/task/splits/{name}",
+        )
+
+
+def _at_most(limits: SplitRows, pools: list[Rows], name: str) -> Rows:
     """The first rows of every label's pool, in the pools' proportions, at least one of each."""
-    rows = np.concatenate(pools)
+    filled = [pool for pool in pools if len(pool)]
+    rows, limit = np.concatenate(filled), getattr(limits, name)
     if limit is None or len(rows) <= limit:
         return rows
-    if limit < len(pools):
+    if limit < len(filled):
         raise DataError(
-            f"max_rows.{name} is {limit}, but there are {len(pools)} labels.",
+            f"max_rows.{name} is {limit}, but there are {len(filled)} labels.",
             pointer=f"/task/splits/max_rows/{name}",
         )
-    depth = np.concatenate([np.arange(len(pool)) / len(pool) for pool in pools])
+    depth = np.concatenate([np.arange(len(pool)) / len(pool) for pool in filled])
     return rows[np.argsort(depth, kind="stable")[:limit]]

@@ -1,170 +1,147 @@
-"""Text classification: single texts or pairs of texts, one label each."""
+"""Text classification: single texts or pairs of texts, one label each.
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+Loss: cross-entropy. Metrics: accuracy, F1 of the second of two labels, Matthews correlation, KL.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from core.compression.tasks.splits import SPLITS, Splits, split_rows
-from core.errors import DataError
+from core.compression.metrics import classification
+from core.compression.metrics.metric import Metric, mean
+from core.compression.tasks.batches import Batch
+from core.compression.tasks.data import Data
+from core.compression.tasks.examples import Examples, examples_of, no_labels
+from core.compression.tasks.fisher import sampled_labels, two_class_expectation
+from core.compression.tasks.kind import Outputs, TaskKind, tempered_divergence
+from core.compression.tasks.label_names import (
+    label_of,
+    names_in_head,
+    refuse_single,
+    sorted_names,
+)
+from core.compression.tasks.rows import SourceRow
+from core.compression.tasks.texts import read_texts, tokenize_texts
+from core.errors import DataError, RecipeError
 from core.recipe.task import TextClassification
+from core.recipe.training import Adapt, Finetune
 
 
-@dataclass(frozen=True)
-class LabelledTexts:
-    """The rows of a dataset, checked: `labels[i]` is the number in `label_names` of row i."""
+class TextClassificationKind(TaskKind[TextClassification]):
+    auto_class = "AutoModelForSequenceClassification"
+    trivial_answer = "the best single label for every row"
 
-    texts: list[str]
-    pairs: list[str] | None
-    labels: NDArray[np.int64]
-    label_names: tuple[str, ...]
+    def read(self, rows: Iterable[SourceRow]) -> Data:
+        config, found = self.config, list(rows)
+        columns = read_texts(found, config.text, config.text_pair)
+        split_of = np.array([row.split for row in found], dtype=str)
+        if self.labels_from_model:
+            return Data(columns, split_of)
+        assert config.label is not None, "labels come from a column"
+        labels = [label_of(row, config.label) for row in found]
+        labels = [config.label_map.get(label, label) for label in labels]
+        names = sorted_names(labels)
+        refuse_single(names)
+        number_of = {name: number for number, name in enumerate(names)}
+        return Data(columns, split_of, names, np.array([number_of[label] for label in labels]))
 
-    def split(self, config: TextClassification) -> Splits:
-        return split_rows(self.labels, self.label_names, config.splits)
+    def tokenize(
+        self, data: Data, rows: NDArray[np.int64], label_names: tuple[str, ...], tokenizer: Any
+    ) -> Examples:
+        encodings = tokenize_texts(data, rows, tokenizer, self.config.max_length)
+        if data.labels is None:
+            return examples_of(encodings, no_labels(len(rows)), tokenizer)
+        labels = torch.from_numpy(data.renumbered(label_names)[rows])
+        return examples_of(encodings, labels, tokenizer)
 
-    def majority_rate(self, rows: NDArray[np.int64]) -> float:
-        """Accuracy on these rows of always answering the most frequent label."""
-        return float(np.bincount(self.labels[rows]).max() / len(rows))
+    @property
+    def labels_from_model(self) -> bool:
+        return self.config.labels == "from_model"
 
-    def renumbered(self, label_names: tuple[str, ...]) -> "LabelledTexts":
-        """The same rows with labels numbered as a model does; its names include all of ours."""
-        numbers = np.array([label_names.index(name) for name in self.label_names])
-        return LabelledTexts(self.texts, self.pairs, numbers[self.labels], label_names)
+    def relabelled(self, examples: Examples, outputs: Outputs) -> Examples:
+        return replace(examples, labels=torch.from_numpy(outputs["logits"].argmax(axis=1)))
 
+    def labels_of_head(self, own: tuple[str, ...], data: Data) -> tuple[str, ...] | None:
+        names = own if self.labels_from_model else names_in_head(own, data.label_names)
+        if names is None and self.config.label_map:
+            raise DataError(
+                f"The model's labels are {_listed(own)}; the data's, as label_map calls them, are "
+                f"{_listed(data.label_names)}.",
+                hint="Map every label of the data to one of the model's.",
+                pointer="/task/label_map",
+            )
+        self._refuse_f1_of_many(names or data.label_names)
+        return names
 
-@dataclass(frozen=True)
-class Examples:
-    """One split, tokenized. Nothing is padded yet: batches pad to their own longest row."""
+    def _refuse_f1_of_many(self, names: tuple[str, ...]) -> None:
+        if self.config.metric == "f1" and len(names) != 2:
+            raise RecipeError(
+                f"F1 is of the second of two labels, and here are {len(names)}.",
+                hint="Set metric to 'accuracy' or 'matthews'.",
+                pointer="/task/metric",
+            )
 
-    encodings: dict[str, list[list[int]]]
-    """input_ids, attention_mask and what else the tokenizer gives, one list per row."""
-    labels: Tensor
-    """[n], int64."""
-    lengths: NDArray[np.int64]
-    """[n], tokens per row."""
-    padding: dict[str, int]
-    """What each encoding is padded with."""
+    def check(self, adapt: Adapt, finetune: Finetune, *, new_head: bool) -> None:
+        if not self.labels_from_model:
+            return
+        if new_head:
+            raise RecipeError(
+                "The model has no trained head whose answers could be the labels.",
+                hint="Name a fine-tuned classifier, or a column of labels.",
+                pointer="/task/labels",
+            )
+        if adapt == "always":
+            raise RecipeError(
+                "A model learns nothing from its own answers.",
+                hint="Set adapt to 'auto' or 'never'.",
+                pointer="/adapt",
+            )
 
-    def __len__(self) -> int:
-        return len(self.labels)
+    def losses(self, answers: Any, batch: Batch) -> Tensor:
+        return F.cross_entropy(answers.logits, batch.labels, reduction="none")
 
-    def head(self, rows: int | None) -> "Examples":
-        """The first rows of the split's order."""
-        return self if rows is None else self.select(np.arange(min(rows, len(self))))
+    def sampled_losses(self, answers: Any, batch: Batch, generator: torch.Generator) -> Tensor:
+        logits = answers.logits
+        if logits.shape[1] == 2:
+            return two_class_expectation(logits)
+        return F.cross_entropy(logits, sampled_labels(logits, generator), reduction="none")
 
-    def select(self, rows: NDArray[np.int64]) -> "Examples":
-        return Examples(
-            {name: [column[row] for row in rows] for name, column in self.encodings.items()},
-            self.labels[torch.from_numpy(rows)],
-            self.lengths[rows],
-            self.padding,
-        )
+    def distances(self, taught: Any, student: Any, batch: Batch, temperature: float) -> Tensor:
+        return tempered_divergence(taught.logits, student.logits, temperature)
 
+    @property
+    def headline(self) -> str:
+        return self.config.metric
 
-def read_texts(rows: Iterable[Mapping[str, Any]], config: TextClassification) -> LabelledTexts:
-    """Check the rows of a dataset and number its labels, in sorted order.
+    def outputs(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        return {"logits": model(**batch.inputs).logits}
 
-    Raises:
-        DataError: a column or a value is missing, a label is neither a string nor an integer, or
-            there is only one label. The pointer names the recipe's field.
-    """
-    texts, pairs, labels = [], [], []
-    for number, row in enumerate(rows, start=1):
-        texts.append(_text(row, config.text, "/task/text", number))
-        if config.text_pair is not None:
-            pairs.append(_text(row, config.text_pair, "/task/text_pair", number))
-        labels.append(_label(row, config.label, number))
-    names = tuple(sorted(set(labels), key=_label_order))
-    if len(names) < 2:
-        found = f"only the label {names[0]!r}" if names else "no rows"
-        raise DataError(
-            f"The dataset holds {found}; a classifier needs two labels or more.",
-            pointer="/task/label" if names else "/task/dataset",
-        )
-    number_of = {name: number for number, name in enumerate(names)}
-    numbers = np.array([number_of[label] for label in labels])
-    return LabelledTexts(texts, pairs if config.text_pair is not None else None, numbers, names)
+    def metrics(
+        self, outputs: Outputs, examples: Examples, dense: Outputs | None
+    ) -> tuple[Metric, ...]:
+        logits, labels = outputs["logits"], np.asarray(examples.labels)
+        answers, classes = logits.argmax(axis=1), logits.shape[1]
+        found = [mean("accuracy", classification.correct(logits, labels))]
+        if classes == 2:
+            found.append(classification.f1_of_second(answers, labels))
+        found.append(classification.matthews(answers, labels, classes))
+        found.sort(key=lambda metric: metric.name != self.headline)
+        found.append(mean("loss", classification.losses(logits, labels)))
+        if dense is not None:
+            found.append(mean("kl", classification.divergences(dense["logits"], logits)))
+        return tuple(found)
 
-
-def names_in_head(own: tuple[str, ...], ours: tuple[str, ...]) -> tuple[str, ...] | None:
-    """How a head's labels are called in the data, by number; None if they are others.
-
-    Either all labels of the data are among the head's own names, or the head's are the anonymous
-    LABEL_0, LABEL_1, … and the data's are such numbers.
-    """
-    if set(ours) <= set(own):
-        return own
-    numbers = tuple(str(number) for number in range(len(own)))
-    anonymous = own == tuple(f"LABEL_{number}" for number in numbers)
-    return numbers if anonymous and set(ours) <= set(numbers) else None
-
-
-def _text(row: Mapping[str, Any], column: str, pointer: str, number: int) -> str:
-    value = _cell(row, column, pointer, number)
-    if not isinstance(value, str):
-        raise DataError(f"Row {number}: {column!r} is not a text.", pointer=pointer)
-    return value
-
-
-def _label(row: Mapping[str, Any], column: str, number: int) -> str:
-    value = _cell(row, column, "/task/label", number)
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise DataError(
-            f"Row {number}: the label in {column!r} is neither a string nor an integer.",
-            pointer="/task/label",
-        )
-    return str(value).strip()
-
-
-def _cell(row: Mapping[str, Any], column: str, pointer: str, number: int) -> Any:
-    if column not in row:
-        raise DataError(
-            f"Row {number} has no column {column!r}.",
-            hint=f"Its columns are: {', '.join(map(repr, list(row)[:20]))}.",
-            pointer=pointer,
-        )
-    if row[column] is None or row[column] == "":
-        raise DataError(f"Row {number}: {column!r} is empty.", pointer=pointer)
-    return row[column]
+    def baseline(self, examples: Examples) -> float:
+        classes = max(2, int(examples.labels.max()) + 1)  # type: ignore[union-attr]
+        constants = (np.tile(row, (len(examples), 1)) for row in np.eye(classes))
+        return max(self.metrics({"logits": c}, examples, None)[0].value for c in constants)
 
 
-def _label_order(name: str) -> tuple[bool, int, str]:
-    """Whole numbers first, by value; then names, by alphabet."""
-    number = int(name) if name.lstrip("-").isdecimal() else None
-    return (number is None, number or 0, name)
-
-
-def tokenize(
-    texts: LabelledTexts, rows: NDArray[np.int64], tokenizer: Any, max_length: int
-) -> Examples:
-    """Tokenize these rows in their order, each truncated to `max_length` tokens."""
-    encodings = tokenizer(
-        [texts.texts[row] for row in rows],
-        [texts.pairs[row] for row in rows] if texts.pairs is not None else None,
-        truncation=True,
-        max_length=max_length,
-        return_attention_mask=True,
-    )
-    padding = {"input_ids": tokenizer.pad_token_id, "token_type_ids": tokenizer.pad_token_type_id}
-    return Examples(
-        dict(encodings),
-        torch.from_numpy(texts.labels[rows]),
-        np.array([len(ids) for ids in encodings["input_ids"]]),
-        {name: padding.get(name, 0) for name in encodings},
-    )
-
-
-def tokenize_splits(
-    texts: LabelledTexts, splits: Splits, tokenizer: Any, max_length: int
-) -> dict[str, Examples]:
-    return {name: tokenize(texts, getattr(splits, name), tokenizer, max_length) for name in SPLITS}
-
-
-def example_losses(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of each example: logits [b, classes], labels [b] -> [b]."""
-    return F.cross_entropy(logits, labels, reduction="none")
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(map(repr, names[:20]))

@@ -11,26 +11,23 @@ from torch import nn
 from core.compression.evaluation.latency import Latency, measure_latency, median_interval
 from core.compression.evaluation.predictions import predict
 from core.compression.models.layers import linear_layer
-from core.compression.models.loading import load_classifier
+from core.compression.models.loading import load_model
 from core.compression.tasks.batches import make_batch
-from core.compression.tasks.text_classification import Examples, read_texts, tokenize
+from core.compression.tasks.examples import Examples
 from core.errors import NumericalError
-from core.recipe.sources import PathDataset
-from core.recipe.task import TextClassification
-from tests.compression.tiny_models import save_classifier, sentences, tiny_tokenizer
+from tests.compression.tasks.reading import SINGLE, classified
+from tests.compression.tiny_models import save_classifier, sentences
 
 
 @pytest.fixture
 def examples(tmp_path: Path) -> Examples:
-    texts = read_texts(sentences(30), TextClassification(dataset=PathDataset(path="texts.csv")))
-    return tokenize(texts, np.arange(30), tiny_tokenizer(tmp_path), max_length=16)
+    return classified(sentences(30), tmp_path)
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> nn.Module:
-    return load_classifier(
-        save_classifier(tmp_path / "model", ("bad", "good")), ("bad", "good")
-    ).model
+    folder = save_classifier(tmp_path / "model", ("bad", "good"))
+    return load_model(folder, SINGLE.auto_class, ("bad", "good")).model
 
 
 def outcome(work: Generator[Any, None, Any]) -> Any:
@@ -106,7 +103,7 @@ def test_few_values_give_their_range() -> None:
 def test_logits_are_in_the_rows_own_order_whatever_the_batches(
     model: nn.Module, examples: Examples
 ) -> None:
-    logits = outcome(predict(model, examples, 7, "cpu"))
+    logits = outcome(predict(model, SINGLE, examples, 7, "cpu"))["logits"]
     with torch.no_grad():
         for row in range(len(examples)):
             alone = model(**make_batch(examples, np.array([row]), "cpu").inputs).logits[0]
@@ -117,4 +114,4 @@ def test_an_output_that_is_not_finite_is_an_error(model: nn.Module, examples: Ex
     with torch.no_grad():
         linear_layer(model, "classifier").bias.fill_(float("nan"))
     with pytest.raises(NumericalError):
-        outcome(predict(model, examples, 7, "cpu"))
+        outcome(predict(model, SINGLE, examples, 7, "cpu"))["logits"]

@@ -24,7 +24,7 @@ from tests.compression.export.tiny_artifacts import (
     compress,
     contents_for,
     target_names,
-    tiny_classifier,
+    tiny_model,
     word_tokenizer,
 )
 
@@ -159,14 +159,14 @@ def test_code_needs_only_torch_and_transformers(folder: Path) -> None:
 
 
 def test_dense_weights_are_the_factors_product(family: str) -> None:
-    model = tiny_classifier(family)
+    model = tiny_model(family)
     names = target_names(model, family)
     compress(model, names)
     layer = model.get_submodule(names[0])
     exact = layer.outer.double() @ layer.inner.double()
     dense = dense_state(model)
     assert torch.equal(dense[f"{names[0]}.weight"], exact.float())
-    assert dense.keys() == tiny_classifier(family).state_dict().keys()
+    assert dense.keys() == tiny_model(family).state_dict().keys()
 
 
 def test_page_is_self_contained(folder: Path) -> None:

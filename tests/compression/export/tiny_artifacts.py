@@ -1,4 +1,4 @@
-"""Tiny random classifiers of every family, compressed by plain truncation, and their artifacts."""
+"""Tiny random models of every family, compressed by plain truncation, and their artifacts."""
 
 import json
 from typing import Any
@@ -10,7 +10,12 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 from torch import nn
-from transformers import CONFIG_MAPPING, AutoModelForSequenceClassification, PreTrainedTokenizerFast
+from transformers import (
+    CONFIG_MAPPING,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    PreTrainedTokenizerFast,
+)
 
 from core.compression.export.artifact import ArtifactContents
 from core.compression.low_rank import Factors, LowRankLinear
@@ -34,9 +39,12 @@ BERT_SIZES = {
 }
 
 
-def tiny_classifier(family: str, labels: int = 3) -> Any:
+def tiny_model(family: str, labels: int = 3) -> Any:
+    """A classifier, or a language model with grouped queries and tied embeddings."""
     own = SIZES.get(family, {})
     sizes = own if family == "distilbert" else BERT_SIZES | own
+    if FAMILIES[family].reads_forward:
+        sizes = sizes | {"num_key_value_heads": 2, "tie_word_embeddings": True}
     config = CONFIG_MAPPING[family](
         vocab_size=len(WORDS),
         max_position_embeddings=40,
@@ -46,7 +54,9 @@ def tiny_classifier(family: str, labels: int = 3) -> Any:
         **sizes,
     )
     torch.manual_seed(7)
-    return AutoModelForSequenceClassification.from_config(config).eval()
+    forward = FAMILIES[family].reads_forward
+    auto_class = AutoModelForCausalLM if forward else AutoModelForSequenceClassification
+    return auto_class.from_config(config).eval()
 
 
 def target_names(model: nn.Module, family: str) -> list[str]:
@@ -162,7 +172,7 @@ def a_result(params_before: int, params_after: int) -> dict[str, Any]:
 
 
 def contents_for(family: str, **recipe: Any) -> ArtifactContents:
-    model = tiny_classifier(family)
+    model = tiny_model(family)
     before, names = parameter_count(model), target_names(model, family)
     compress(model, names)
     layers = layer_reports(model, names)

@@ -9,34 +9,28 @@ import torch
 from torch import Tensor, nn
 
 from core.compression.finetuning.checkpoint import CheckpointFolder, Score
-from core.compression.finetuning.distill import Distillation, divergence
-from core.compression.finetuning.plain import task_loss
+from core.compression.finetuning.distill import Distillation
 from core.compression.finetuning.schedule import Schedule, step_seed
 from core.compression.finetuning.training import Objective, Reports, TrainingReport, train
-from core.compression.models.loading import load_classifier
+from core.compression.models.loading import load_model
 from core.compression.progress import Checkpointed, Notice, Progress
 from core.compression.tasks.batches import Batch, make_batch, reading_batches
-from core.compression.tasks.text_classification import (
-    Examples,
-    example_losses,
-    read_texts,
-    tokenize,
-)
+from core.compression.tasks.examples import Examples
+from core.compression.tasks.kind import divergence
 from core.errors import DeviceMemoryError, NumericalError
-from core.recipe.sources import PathDataset
-from core.recipe.task import TextClassification
 from core.recipe.training import DistillFinetune, TrainingConfig
-from tests.compression.tiny_models import save_classifier, sentences, tiny_tokenizer
+from tests.compression.tasks.reading import SINGLE, classified
+from tests.compression.tiny_models import save_classifier, sentences
 
 NAMES = ("bad", "good")
 CONFIG = TrainingConfig(epochs=2, batch_size=8, learning_rate=5e-3)
 SEED = 5
+task_loss = SINGLE.training_losses
 
 
 @pytest.fixture
 def examples(tmp_path: Path) -> Examples:
-    texts = read_texts(sentences(60), TextClassification(dataset=PathDataset(path="texts.csv")))
-    return tokenize(texts, np.arange(60), tiny_tokenizer(tmp_path), max_length=16)
+    return classified(sentences(60), tmp_path)
 
 
 @pytest.fixture
@@ -45,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def fresh(folder: Path) -> nn.Module:
-    return load_classifier(folder, NAMES).model
+    return load_model(folder, SINGLE.auto_class, NAMES).model
 
 
 def scored_on(examples: Examples) -> Any:
@@ -55,7 +49,7 @@ def scored_on(examples: Examples) -> Any:
         for batch in reading_batches(examples, 32, "cpu"):
             logits = model(**batch.inputs).logits
             right += float((logits.argmax(1) == batch.labels).sum())
-            loss += float(example_losses(logits, batch.labels).sum())
+            loss += float(task_loss(model, batch).sum())
             yield Progress(1, 1, "validation row")
         return Score(right / len(examples), -loss / len(examples))
 
@@ -110,7 +104,7 @@ def test_training_learns_and_reports_every_step(
     assert [step.done for step in steps] == list(range(1, 73))
     assert steps[0].total == 72
     assert steps[-1].values["loss"] < 0.2 < steps[0].values["loss"]
-    assert outcome.after.accuracy > 0.95 > outcome.before.accuracy
+    assert outcome.after.value > 0.95 > outcome.before.value
     assert not model.training
 
 
@@ -232,7 +226,7 @@ def test_a_perfect_student_is_taught_nothing_but_the_task(folder: Path, examples
     teacher, student = fresh(folder), fresh(folder)
     batch = make_batch(examples, np.arange(10), "cpu")
     config = DistillFinetune(task_weight=0.5, logits_weight=2.0, hidden_weight=3.0)
-    losses = Distillation(teacher, config)(student, batch)
+    losses = Distillation(SINGLE, teacher, config)(student, batch)
     assert torch.allclose(losses, 0.5 * task_loss(student, batch), atol=1e-6)
 
 
@@ -241,7 +235,7 @@ def test_distillation_does_not_see_padding(folder: Path, examples: Examples) -> 
     with torch.no_grad():
         for parameter in student.parameters():
             parameter.add_(0.05)
-    objective = Distillation(teacher, DistillFinetune())
+    objective = Distillation(SINGLE, teacher, DistillFinetune())
     rows = np.argsort(examples.lengths)[[0, 1, -1]]
     together = objective(student, make_batch(examples, rows, "cpu"))
     alone = torch.cat(

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import RobertaConfig, RobertaTokenizer
 
 from core.compression.models.layers import (
     linear_layer,
@@ -12,9 +13,13 @@ from core.compression.models.layers import (
     parameter_count,
     replace_layer,
 )
-from core.compression.models.loading import load_classifier, load_tokenizer, own_label_names
+from core.compression.models.loading import LoadedModel, load_model, load_tokenizer, own_label_names
 from core.errors import ModelError
 from tests.compression.tiny_models import save_classifier, save_encoder
+
+
+def load_classifier(folder: Path, labels: tuple[str, ...], **options: Any) -> LoadedModel:
+    return load_model(folder, "AutoModelForSequenceClassification", labels, **options)
 
 
 def test_an_encoder_gets_a_new_head_from_the_random_state(tmp_path: Path) -> None:
@@ -145,3 +150,14 @@ def test_tied_parameters_count_once() -> None:
     model[1].weight = model[0].weight
     assert parameter_count(model) == 15
     assert parameter_bytes(model) == 60
+
+
+def test_a_tokenizer_is_read_with_the_options_that_its_kind_has(tmp_path: Path) -> None:
+    words = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", "Ġ", "a", "b"]
+    bytes_of_words = RobertaTokenizer(vocab={w: n for n, w in enumerate(words)}, merges=[])
+    bytes_of_words.save_pretrained(tmp_path)
+    RobertaConfig(vocab_size=len(words)).save_pretrained(tmp_path)
+    spaced = load_tokenizer(tmp_path, {"add_prefix_space": True, "unheard_of": 1})
+    assert spaced([["a", "b"]], is_split_into_words=True).input_ids == [[0, 5, 6, 5, 7, 2]]
+    plain = load_tokenizer(save_encoder(tmp_path / "model"), {"add_prefix_space": True})
+    assert plain(["great"]).input_ids == [[2, 5, 3]]

@@ -13,7 +13,8 @@ from core.compression.models.layers import parameter_count
 from core.compression.models.loading import load_tokenizer
 from core.compression.pipeline import run
 from core.compression.tasks.batches import make_batch
-from core.compression.tasks.text_classification import read_texts, tokenize
+from core.compression.tasks.registry import task_kind
+from core.compression.tasks.splits import split_rows
 from core.compression.workspace import Workspace
 from core.data.tables import read_rows
 from core.errors import CompressionError, DataError, HopelessModelError, ModelError, RecipeError
@@ -32,6 +33,7 @@ from core.recipe.events import (
     StageStarted,
 )
 from core.reporting.result import Result
+from tests.compression.tasks.reading import read
 from tests.compression.tiny_models import (
     make_recipe,
     make_workspace,
@@ -125,7 +127,8 @@ def test_the_result_measures_every_phase(first: Outcome) -> None:
     assert result.metrics["finetuned"]["accuracy"].n == ROWS // 10
     assert 0 <= result.metrics["finetuned"]["kl"].value < 0.1
     assert result.metrics["finetuned"]["accuracy"].drop_interval is not None
-    assert len(first.of(MetricMeasured)) == 8
+    assert result.metric_names == ("accuracy", "f1", "matthews", "loss", "kl")
+    assert len(first.of(MetricMeasured)) == 4 + 2 * 5
     assert result.params.targets.kept <= 0.4
     assert result.bytes.model.after == 4 * result.params.model.after
     assert result.latency is not None
@@ -151,12 +154,13 @@ def test_layers_are_those_of_the_plan(first: Outcome) -> None:
 def test_the_artifact_is_the_evaluated_model(first: Outcome) -> None:
     model = load_artifact(first.artifact)
     assert parameter_count(model) == first.result.params.model.after
-    (logits,) = first.workspace.directory.glob("stages/evaluate-*/logits.npz")
-    texts = read_texts(read_rows(first.workspace.dataset, "csv"), first.recipe.task)
-    test = texts.split(first.recipe.task).test
-    examples = tokenize(texts, test, load_tokenizer(first.artifact), 16)
+    (finetuned,) = first.workspace.directory.glob("stages/evaluate-*/finetuned.npz")
+    data = read(first.recipe.task, read_rows(first.workspace.dataset, "csv"))
+    test = split_rows(data, first.recipe.task.splits).test
+    kind, tokenizer = task_kind(first.recipe.task), load_tokenizer(first.artifact)
+    examples = kind.tokenize(data, test, data.label_names, tokenizer)
     batch = make_batch(examples, np.arange(len(test)), "cpu")
-    evaluated = np.load(logits)["finetuned"]
+    evaluated = np.load(finetuned)["logits"]
     assert model(**batch.inputs).logits.detach().numpy() == pytest.approx(evaluated, abs=1e-5)
 
 

@@ -5,16 +5,14 @@ import pytest
 import torch
 
 from core.compression.tasks.batches import make_batch, reading_batches, training_order
-from core.compression.tasks.text_classification import Examples, read_texts, tokenize
-from core.recipe.sources import PathDataset
-from core.recipe.task import TextClassification
-from tests.compression.tiny_models import sentences, tiny_tokenizer
+from core.compression.tasks.examples import Examples
+from tests.compression.tasks.reading import classified
+from tests.compression.tiny_models import sentences
 
 
 @pytest.fixture
 def examples(tmp_path: Path) -> Examples:
-    texts = read_texts(sentences(50), TextClassification(dataset=PathDataset(path="texts.csv")))
-    return tokenize(texts, np.arange(50), tiny_tokenizer(tmp_path), max_length=16)
+    return classified(sentences(50), tmp_path)
 
 
 def test_reading_takes_every_row_once_and_pads_to_the_longest_of_the_batch(

@@ -1,12 +1,18 @@
 import numpy as np
 import pytest
 
-from core.compression.tasks.splits import SPLITS, split_rows
+from core.compression.tasks.data import Data
+from core.compression.tasks.splits import SPLITS, Splits
+from core.compression.tasks.splits import split_rows as split_data
 from core.errors import DataError
-from core.recipe.task import SeededSplits, SplitRows
+from core.recipe.splits import NamedSplits, SeededSplits, SplitRows
 
 NAMES = ("a", "b", "c")
 LABELS = np.array([0] * 600 + [1] * 300 + [2] * 100)
+
+
+def split_rows(labels: np.ndarray, names: tuple[str, ...], config: SeededSplits) -> Splits:
+    return split_data(Data({}, np.full(len(labels), ""), names, labels), config)
 
 
 def share(labels: np.ndarray) -> np.ndarray:
@@ -63,3 +69,49 @@ def test_a_limit_below_the_number_of_labels_is_refused() -> None:
     with pytest.raises(DataError, match="3 labels") as refused:
         split_rows(LABELS, NAMES, SeededSplits(max_rows=SplitRows(validation=2)))
     assert refused.value.pointer == "/task/splits/max_rows/validation"
+
+
+def test_rows_without_labels_are_split_all_the_same() -> None:
+    splits = split_data(Data({}, np.full(50, "")), SeededSplits())
+    assert splits.sizes == {"train": 40, "validation": 5, "test": 5}
+    assert sorted(np.concatenate([splits.train, splits.validation, splits.test])) == list(range(50))
+
+
+NAMED = np.array(["dev"] * 20 + ["train"] * 60 + ["eval"] * 20)
+
+
+def named(config: NamedSplits, split_of: np.ndarray = NAMED) -> Splits:
+    labels = np.tile([0, 0, 1, 0], 25)
+    return split_data(Data({}, split_of, ("a", "b"), labels), config)
+
+
+def test_named_splits_are_the_rows_of_that_name_in_a_seeded_order() -> None:
+    config = NamedSplits(column="part", validation="dev", test="eval")
+    splits = named(config)
+    assert sorted(splits.validation) == list(range(20))
+    assert sorted(splits.train) == list(range(20, 80))
+    assert sorted(splits.test) == list(range(80, 100))
+    assert list(splits.train) != list(range(20, 80))
+    assert named(config).hash == splits.hash
+    assert named(config.model_copy(update={"seed": 3})).hash != splits.hash
+
+
+def test_without_a_validation_split_a_stratified_tenth_of_train_decides() -> None:
+    splits = named(NamedSplits(column="part", validation=None, test="eval"))
+    assert splits.sizes == {"train": 55, "validation": 5, "test": 20}
+    assert sorted([*splits.train, *splits.validation]) == list(range(20, 80))
+    assert {row % 4 == 2 for row in splits.validation} == {True, False}
+
+
+@pytest.mark.parametrize("field", ["train", "validation", "test"])
+def test_a_named_split_without_rows_is_refused(field: str) -> None:
+    names = {"train": "train", "validation": "dev", "test": "eval", field: "nowhere"}
+    with pytest.raises(DataError, match="'nowhere'") as refused:
+        named(NamedSplits(column="part", **names))
+    assert refused.value.pointer == f"/task/splits/{field}"
+
+
+def test_limits_hold_for_named_splits_too() -> None:
+    limits = SplitRows(train=10, test=4)
+    splits = named(NamedSplits(column="part", validation="dev", test="eval", max_rows=limits))
+    assert splits.sizes == {"train": 10, "validation": 20, "test": 4}

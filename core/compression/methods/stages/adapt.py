@@ -5,12 +5,11 @@ from pathlib import Path
 import torch
 
 from core.compression.finetuning.checkpoint import CheckpointFolder
-from core.compression.finetuning.plain import task_loss
 from core.compression.finetuning.training import train
 from core.compression.methods.seeds import stage_seed
 from core.compression.methods.stage import Stage, Summary, Work
-from core.compression.methods.stages.resolve import refuse_hopeless, validate
-from core.compression.models.loading import load_classifier, save_model_folder
+from core.compression.methods.validation import Validation, refuse_hopeless
+from core.compression.models.loading import load_model, save_model_folder
 from core.compression.run_state import Run, write_json
 
 
@@ -25,8 +24,9 @@ class Adapt(Stage):
         config, resolved = run.recipe.adaptation, run.resolved
         seed = stage_seed(run.recipe.seed, self.name)
         torch.manual_seed(seed)
-        model = load_classifier(
+        model = load_model(
             run.workspace.model,
+            run.task.auto_class,
             resolved.label_names,
             keep_head=resolved.keep_head,
             device=run.device,
@@ -34,14 +34,14 @@ class Adapt(Stage):
         report = yield from train(
             model,
             run.examples["train"],
-            task_loss,
-            lambda model: validate(run, model, run.examples["validation"]),
+            run.task.training_losses,
+            Validation(run, run.examples["validation"]),
             config,
             CheckpointFolder(run.checkpoints(self.name), config.checkpoint_seconds),
             seed=seed,
             device=run.device,
         )
-        refuse_hopeless(report.after, resolved)
+        refuse_hopeless(report.after, run.task, resolved)
         save_model_folder(model, folder)
         write_json(folder / "training.json", report.as_json())
 

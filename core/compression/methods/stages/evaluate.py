@@ -8,7 +8,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
 from core.compression.evaluation.latency import Latency, measure_latency
@@ -19,10 +18,9 @@ from core.compression.methods.seeds import stage_seed
 from core.compression.methods.stage import Stage, Summary, Work
 from core.compression.progress import Notice, Progress
 from core.compression.run_state import Run, write_json
+from core.compression.tasks.kind import Outputs
 from core.recipe.events import Event, MetricMeasured, Phase
 from core.reporting.latency import speed_in_words
-
-Logits = NDArray[np.float64]
 
 
 class Evaluate(Stage):
@@ -30,15 +28,19 @@ class Evaluate(Stage):
 
     def compute(self, run: Run, folder: Path) -> Work:
         config = run.recipe.evaluation
-        logits = yield from predict_phases(run)
-        np.savez(folder / "logits.npz", **logits)  # type: ignore[arg-type]
-        labels = run.examples["test"].labels.numpy()
+        test = run.examples["test"]
+        outputs = yield from predict_phases(run)
+        for phase, arrays in outputs.items():
+            np.savez(folder / f"{phase}.npz", **arrays)  # type: ignore[arg-type]
         seed = stage_seed(run.recipe.seed, self.name)
-        bootstrap = Bootstrap(len(labels), config.bootstrap_samples, config.confidence, seed)
+        bootstrap = Bootstrap(test.row_count, config.bootstrap_samples, config.confidence, seed)
+        measured = compare(
+            outputs, lambda ours, dense: run.task.metrics(ours, test, dense), bootstrap
+        )
         latency = yield from measure_latency(
             run.load_dense(),
             load_compressed(run, final_stage(run)),
-            run.examples["test"],
+            test,
             config.latency_batch,
             config.latency_repeats,
             run.device,
@@ -47,7 +49,7 @@ class Evaluate(Stage):
         yield said_plainly(latency)
         metrics = {
             phase: {name: asdict(measured) for name, measured in measurements.items()}
-            for phase, measurements in compare(logits, labels, bootstrap).items()
+            for phase, measurements in measured.items()
         }
         write_json(folder / "evaluation.json", {"metrics": metrics, "latency": asdict(latency)})
 
@@ -58,11 +60,12 @@ class Evaluate(Stage):
 
     def summary(self, run: Run) -> Summary:
         evaluation = run.read(self.name, "evaluation.json")
-        accuracy = {
-            f"{phase}_accuracy": metrics["accuracy"]["value"]
+        name = run.resolved.metric
+        values = {
+            f"{phase}_{name}": metrics[name]["value"]
             for phase, metrics in evaluation["metrics"].items()
         }
-        return {**accuracy, "speedup": evaluation["latency"]["speedup"]}
+        return {**values, "speedup": evaluation["latency"]["speedup"]}
 
 
 def phases(run: Run) -> tuple[Phase, ...]:
@@ -75,28 +78,28 @@ def load_phase(run: Run, phase: Phase) -> nn.Module:
     return run.load_dense() if phase == "dense" else load_compressed(run, stages[phase])
 
 
-def predict_phases(run: Run) -> Generator[Progress, None, dict[str, Logits]]:
-    """The logits of every phase's model on the test split."""
+def predict_phases(run: Run) -> Generator[Progress, None, dict[str, Outputs]]:
+    """What every phase's model answers to the test split."""
     test, batch_size = run.examples["test"], run.recipe.evaluation.batch_size
-    logits: dict[str, Logits] = {}
+    outputs: dict[str, Outputs] = {}
     for number, phase in enumerate(phases(run)):
-        work = predict(load_phase(run, phase), test, batch_size, run.device)
-        logits[phase] = yield from counted_on(
+        work = predict(load_phase(run, phase), run.task, test, batch_size, run.device)
+        outputs[phase] = yield from counted_on(
             work, number * len(test), len(phases(run)) * len(test)
         )
-    return logits
+    return outputs
 
 
 def counted_on(
-    work: Generator[Progress, None, Logits], before: int, total: int
-) -> Generator[Progress, None, Logits]:
+    work: Generator[Progress, None, Outputs], before: int, total: int
+) -> Generator[Progress, None, Outputs]:
     """The same work as one of several parts."""
     while True:
         try:
             progress = next(work)
         except StopIteration as finished:
-            logits: Logits = finished.value
-            return logits
+            outputs: Outputs = finished.value
+            return outputs
         yield replace(progress, done=before + progress.done, total=total)
 
 

@@ -6,12 +6,11 @@ from safetensors.torch import save_model
 
 from core.compression.finetuning.checkpoint import CheckpointFolder
 from core.compression.finetuning.distill import Distillation
-from core.compression.finetuning.plain import task_loss
 from core.compression.finetuning.training import Objective, train
 from core.compression.methods.compressed import load_compressed
 from core.compression.methods.seeds import stage_seed
 from core.compression.methods.stage import Stage, Summary, Work
-from core.compression.methods.stages.resolve import validate
+from core.compression.methods.validation import Validation
 from core.compression.progress import Notice
 from core.compression.run_state import Run, write_json
 from core.recipe.training import DistillFinetune, NoFinetune, PlainFinetune
@@ -31,7 +30,7 @@ class Finetune(Stage):
             model,
             run.examples["train"],
             objective(run, config),
-            lambda model: validate(run, model, run.examples["validation"]),
+            Validation(run, run.examples["validation"]),
             config,
             CheckpointFolder(run.checkpoints(self.name), config.checkpoint_seconds),
             seed=stage_seed(run.recipe.seed, self.name),
@@ -51,4 +50,6 @@ class Finetune(Stage):
 
 
 def objective(run: Run, config: PlainFinetune | DistillFinetune) -> Objective:
-    return Distillation(run.load_dense(), config) if config.type == "distill" else task_loss
+    if config.type == "plain":
+        return run.task.training_losses
+    return Distillation(run.task, run.load_dense(), config)

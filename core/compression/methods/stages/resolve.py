@@ -3,21 +3,18 @@
 from collections.abc import Generator
 from pathlib import Path
 
-import torch
+import numpy as np
+from torch import nn
 
 from core.compression.evaluation.predictions import predict
-from core.compression.finetuning.checkpoint import Score
 from core.compression.methods.stage import Stage, Summary, Work
-from core.compression.models.loading import (
-    Classifier,
-    load_classifier,
-    load_config,
-    own_label_names,
-)
+from core.compression.methods.validation import Validation, refuse_hopeless
+from core.compression.models.loading import LoadedModel, load_config, load_model, own_label_names
 from core.compression.progress import Progress
 from core.compression.run_state import Resolved, Run, write_json
-from core.compression.tasks.text_classification import Examples, names_in_head, tokenize
-from core.errors import HopelessModelError, ModelError, RecipeError
+from core.compression.tasks.examples import Examples
+from core.compression.tasks.splits import SPLITS
+from core.errors import ModelError, RecipeError
 
 POSITIONS_BEFORE_FIRST = {"roberta": 2}
 """Position embeddings that no token uses."""
@@ -27,13 +24,30 @@ class Resolve(Stage):
     name = "resolve"
 
     def compute(self, run: Run, folder: Path) -> Work:
-        _refuse_longer_than_model(run)
-        names = run.texts.label_names
-        own = names_in_head(own_label_names(run.workspace.model), names)
-        classifier = load_classifier(run.workspace.model, own or names, keep_head=own is not None)
-        resolved = _decide(run, classifier, own)
-        if not resolved.adapts:
-            yield from _refuse_hopeless_as_it_came(run, classifier, resolved)
+        _refuse_misfits(run)
+        own = run.task.labels_of_head(own_label_names(run.workspace.model), run.data)
+        names = run.data.label_names if own is None else own
+        loaded = load_model(
+            run.workspace.model, run.task.auto_class, names, keep_head=own is not None
+        )
+        adapts, reason = _adaptation(run, loaded)
+        run.task.check(run.recipe.adapt, run.recipe.finetune, new_head=loaded.new_head)
+        model, validation = loaded.model.to(run.device), run.tokenized("validation", names)
+        if run.task.labels_from_model:
+            validation = yield from _answers(run, model, names, folder)
+        resolved = Resolved(
+            label_names=names,
+            keep_head=not loaded.new_head,
+            adapts=adapts,
+            reason=reason,
+            metric=run.task.headline,
+            baseline=run.task.baseline(validation),
+            rows=run.splits.sizes,
+            splits_hash=run.splits.hash,
+        )
+        if not adapts and resolved.baseline is not None:
+            found = yield from Validation(run, validation)(model)
+            refuse_hopeless(found, run.task, resolved)
         write_json(folder / "resolved.json", resolved.model_dump(mode="json"))
 
     def summary(self, run: Run) -> Summary:
@@ -46,9 +60,10 @@ class Resolve(Stage):
         }
 
 
-def _decide(run: Run, classifier: Classifier, own: tuple[str, ...] | None) -> Resolved:
-    new_head = classifier.new_head
-    if run.recipe.adapt == "never" and new_head:
+def _adaptation(run: Run, loaded: LoadedModel) -> tuple[bool, str]:
+    """Whether the dense model is fine-tuned first, and why."""
+    adapt, new_head = run.recipe.adapt, loaded.new_head
+    if adapt == "never" and new_head:
         raise ModelError(
             "The model has no head for these labels, and adapt is 'never'.",
             hint="Set adapt to 'auto', or name a model fine-tuned on these labels.",
@@ -57,20 +72,27 @@ def _decide(run: Run, classifier: Classifier, own: tuple[str, ...] | None) -> Re
     reasons = {
         "always": "the recipe asks for it",
         "never": "the recipe forbids it",
-        "auto": "the head is new" if new_head else "the model comes with a head for these labels",
+        "auto": "the head is new" if new_head else "the model comes with a head for this task",
     }
-    return Resolved(
-        label_names=own or run.texts.label_names,
-        keep_head=not new_head,
-        adapts=run.recipe.adapt == "always" or new_head,
-        reason=reasons[run.recipe.adapt],
-        majority_rate=run.texts.majority_rate(run.splits.validation),
-        rows=run.splits.sizes,
-        splits_hash=run.splits.hash,
-    )
+    return adapt == "always" or new_head, reasons[adapt]
 
 
-def _refuse_longer_than_model(run: Run) -> None:
+def _answers(
+    run: Run, model: nn.Module, names: tuple[str, ...], folder: Path
+) -> Generator[Progress, None, Examples]:
+    """Keep the model's answers to every split, which are the labels; the validation split's."""
+    labelled: dict[str, Examples] = {}
+    for split in SPLITS:
+        examples = run.tokenized(split, names)
+        size = run.recipe.evaluation.batch_size
+        outputs = yield from predict(model, run.task, examples, size, run.device, f"{split} row")
+        np.savez(folder / f"answers-{split}.npz", **outputs)  # type: ignore[arg-type]
+        labelled[split] = run.task.relabelled(examples, outputs)
+    return labelled["validation"]
+
+
+def _refuse_misfits(run: Run) -> None:
+    assert run.targets, "finding them refuses a family that cannot do the task"
     config = load_config(run.workspace.model)
     unused = POSITIONS_BEFORE_FIRST.get(config.model_type, 0)
     longest = min(config.max_position_embeddings - unused, run.tokenizer.model_max_length)
@@ -80,37 +102,3 @@ def _refuse_longer_than_model(run: Run) -> None:
             hint=f"Set max_length to {longest} or less.",
             pointer="/task/max_length",
         )
-
-
-def _refuse_hopeless_as_it_came(run: Run, classifier: Classifier, resolved: Resolved) -> Work:
-    texts = run.texts.renumbered(resolved.label_names)
-    validation = tokenize(texts, run.splits.validation, run.tokenizer, run.recipe.task.max_length)
-    model = classifier.model.to(run.device)
-    score = yield from validate(run, model, validation)
-    refuse_hopeless(score, resolved)
-
-
-def validate(
-    run: Run, model: torch.nn.Module, validation: Examples
-) -> Generator[Progress, None, Score]:
-    """Accuracy and loss on the validation split, which every choice is made on."""
-    batch_size = run.recipe.evaluation.batch_size
-    logits = yield from predict(model, validation, batch_size, run.device, "validation row")
-    answers, labels = torch.from_numpy(logits), validation.labels
-    loss = float(torch.nn.functional.cross_entropy(answers, labels))
-    return Score(float((answers.argmax(1) == labels).double().mean()), -loss)
-
-
-def refuse_hopeless(score: Score, resolved: Resolved) -> None:
-    """
-    Raises:
-        HopelessModelError: the dense model is no better than always answering one label.
-    """
-    if score.accuracy > resolved.majority_rate:
-        return
-    raise HopelessModelError(
-        f"The dense model is right on {score.accuracy:.1%} of the validation split; always "
-        f"answering its most frequent label is right on {resolved.majority_rate:.1%}.",
-        hint="Adapt it for longer or at another learning rate, or check text and label columns.",
-        pointer="/adaptation" if resolved.adapts else "/adapt",
-    )

@@ -10,10 +10,10 @@ from core.compression.methods.seeds import stage_seed
 from core.compression.methods.stage import Stage, Summary, Work
 from core.compression.progress import Progress
 from core.compression.run_state import Run
-from core.compression.statistics.fisher_loss import classification_loss
+from core.compression.statistics.fisher_loss import Loss
 from core.compression.statistics.statistics_pass import StatisticsPass
 from core.compression.statistics.storage import load_statistics, save_statistics
-from core.compression.tasks.batches import reading_batches
+from core.compression.tasks.batches import Batch, reading_batches
 
 FILE = "statistics.safetensors"
 
@@ -35,17 +35,24 @@ class Statistics(Stage):
             for layer in run.targets
         }
         generator = torch.Generator().manual_seed(stage_seed(run.recipe.seed, self.name))
-        loss = classification_loss(calibration.fisher, generator)
         done = 0
         with StatisticsPass(run.load_dense(), required) as statistics_pass:
-            for batch in reading_batches(examples, calibration.batch_size, run.device):
-                statistics_pass.update({**batch.inputs, "labels": batch.labels}, loss)
+            for batch in reading_batches(
+                examples, calibration.batch_size, run.device, run.task.smallest_batch
+            ):
+                statistics_pass.update(batch.inputs, fisher_loss(run, batch, generator))
                 done += len(batch)
                 yield Progress(done, len(examples), "example")
             save_statistics(folder / FILE, statistics_pass.statistics())
 
     def summary(self, run: Run) -> Summary:
         return describe_statistics(run) or {}
+
+
+def fisher_loss(run: Run, batch: Batch, generator: torch.Generator) -> Loss:
+    """The task's own losses of one batch, as the pass asks for them."""
+    kind = run.recipe.calibration.fisher
+    return lambda model, inputs: run.task.fisher_losses(model, batch, kind, generator)
 
 
 def describe_statistics(run: Run) -> Summary | None:
