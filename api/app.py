@@ -10,21 +10,29 @@ from api.artifacts.endpoints import router as artifacts
 from api.dashboard.endpoints import router as dashboard
 from api.datasets.endpoints import router as datasets
 from api.health.endpoints import router as health
+from api.hub_token.endpoints import router as hub_token
 from api.jobs.endpoints import router as jobs
+from api.jobs.history_endpoints import router as job_history
 from api.jobs.stream import EventPoller
 from api.keys.endpoints import router as keys
 from api.keys.service import ensure_bootstrap_key
 from api.methods.endpoints import router as methods
+from api.models.endpoints import router as models
 from api.plans.endpoints import router as plans
+from api.rate_limits import RateLimiter
 from api.reference.endpoints import router as reference
 from api.security_headers import SecurityHeaders
+from api.usage.endpoints import router as usage
 from core.database.sessions import make_engine, make_sessions, read_only
 from core.jobs.doorbell import Doorbell
 from core.jobs.maintenance import Maintenance
 from core.settings import Settings, get_settings
 from core.storage.local import LocalStorage
 
-ROUTERS = (jobs, artifacts, plans, datasets, methods, keys, health, reference, dashboard)
+ROUTERS = (
+    *(jobs, job_history, artifacts, plans, datasets, models, hub_token, methods, usage, keys),
+    *(health, reference, dashboard),
+)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -57,6 +65,7 @@ def _attach(app: FastAPI, settings: Settings) -> None:
     app.state.storage = LocalStorage(settings.storage_dir)
     app.state.doorbell = Doorbell(settings)
     app.state.poller = EventPoller(app.state.read_sessions)
+    app.state.rate_limiter = RateLimiter(settings.rate_limit_per_s)
 
 
 @asynccontextmanager

@@ -26,13 +26,18 @@ class Received(Generic[Model]):
 class JsonBody(Generic[Model]):
     """A dependency that yields the body as `model`; declare it after the caller's."""
 
-    def __init__(self, model: type[Model]):
+    def __init__(self, model: type[Model], *others: str, optional: bool = False):
+        """`others`: media types beside application/json; `optional`: no body is `model()`."""
         self.model = model
+        self.media_types = ("application/json", *others)
+        self.optional = optional
         self.pointers = Pointers(model)
         self.refused_as = "invalid_recipe" if model is Recipe else "invalid_body"
 
     async def __call__(self, request: Request) -> Received[Model]:
-        _require_type(request, "application/json")
+        if self.optional and not _has_body(request):
+            return Received(self.model(), hashlib.sha256().hexdigest())
+        _require_type(request, *self.media_types)
         settings: Settings = request.app.state.settings
         raw = await read_bounded(request, settings.max_body_bytes)
         _check_syntax(raw)
@@ -74,10 +79,16 @@ def too_large(limit: int) -> Problem:
     return Problem("too_large", f"at most {limit} bytes are taken", headers={"Connection": "close"})
 
 
-def _require_type(request: Request, expected: str) -> None:
+def _has_body(request: Request) -> bool:
+    length = request.headers.get("content-length", "0").strip()
+    return length != "0" or "transfer-encoding" in request.headers
+
+
+def _require_type(request: Request, *expected: str) -> None:
     given = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if given != expected:
-        raise Problem("unsupported_media_type", f"send {expected}, not {given or 'nothing'}")
+    if given not in expected:
+        wanted = " or ".join(expected)
+        raise Problem("unsupported_media_type", f"send {wanted}, not {given or 'nothing'}")
 
 
 def _check_syntax(raw: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import ceil
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -10,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from api.keys import service as keys
 from api.problems import Problem
+from api.rate_limits import RateLimiter
 from core import keys as tokens
 from core.database.sessions import Sessions
 from core.keys import Scope
@@ -19,6 +21,7 @@ from core.storage.storage import Storage
 bearer = HTTPBearer(
     auto_error=False, scheme_name="ApiKey", description="`Authorization: Bearer rw_…`"
 )
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Requirement:
     def __call__(
         self,
         request: Request,
-        credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
+        credentials: Credentials,
     ) -> Caller:
         caller = identified(request, credentials.credentials if credentials else "")
         if self.scope not in caller.scopes:
@@ -58,7 +61,15 @@ def identified(request: Request, token: str) -> Caller:
         challenge = {"WWW-Authenticate": 'Bearer realm="rankwise"'}
         detail = "send a key that is neither revoked nor expired: Authorization: Bearer rw_…"
         raise Problem("unauthorized", detail, headers=challenge)
+    _refuse_haste(state.rate_limiter, row.id)
     return Caller(row.project_id, row.id, tokens.implied(row.scopes))
+
+
+def _refuse_haste(limiter: RateLimiter, key_id: str) -> None:
+    wait_s = limiter.take(key_id)
+    if wait_s > 0:
+        detail = f"a key may make {limiter.per_s:g} requests a second"
+        raise Problem("rate_limited", detail, headers={"Retry-After": str(ceil(wait_s))})
 
 
 Reader = Annotated[Caller, Depends(Caller.require("read"))]

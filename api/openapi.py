@@ -7,12 +7,15 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from api.artifacts.schemas import LinkWanted
+from api.hub_token.schemas import HubTokenSet
+from api.jobs.schemas import JobChanges
 from api.keys.schemas import ApiKeyCreate
 from api.problems import ProblemDetails
 from core.recipe import Recipe
 
 REFERENCE = "#/components/schemas/{model}"
-BODIES: tuple[type[BaseModel], ...] = (Recipe, ApiKeyCreate)
+BODIES: tuple[type[BaseModel], ...] = (Recipe, ApiKeyCreate, HubTokenSet, JobChanges, LinkWanted)
 DESCRIPTION = """
 Rankwise compresses Transformer language models as jobs. Post a recipe to `/v1/jobs`, follow its
 events, download the artifact. Every error is an RFC 9457 problem; every list comes in cursor pages;

@@ -9,6 +9,7 @@ READ_CODES = (
     "missing_scope",
     "invalid_parameter",
     "invalid_address",
+    "rate_limited",
     "database_away",
 )
 """Every read may end in these."""
@@ -23,16 +24,20 @@ RECIPE_CODES = (
     "model_refused",
     "data_refused",
     "budget_below_floor",
+    "hub_away",
 )
 
 
-def request_body(model: type[BaseModel], **examples: Any) -> dict[str, Any]:
-    """The `openapi_extra` of an operation that reads its JSON body itself."""
+def request_body(
+    model: type[BaseModel], *others: str, optional: bool = False, **examples: Any
+) -> dict[str, Any]:
+    """The `openapi_extra` of an operation that reads its JSON body itself; see JsonBody."""
     media = {
         "schema": {"$ref": f"#/components/schemas/{model.__name__}"},
         "examples": {name: {"value": value} for name, value in examples.items()},
     }
-    return {"requestBody": {"required": True, "content": {"application/json": media}}}
+    content = dict.fromkeys(("application/json", *others), media)
+    return {"requestBody": {"required": not optional, "content": content}}
 
 
 def example(value: Any, status: int = 200) -> dict[int | str, dict[str, Any]]:

@@ -31,10 +31,14 @@ KINDS = {
     "invalid_address": Kind(400, "The address holds a character that no name has"),
     "unauthorized": Kind(401, "A valid API key is needed"),
     "missing_scope": Kind(403, "The API key lacks a scope"),
+    "link_refused": Kind(403, "The link is over, or not as it was given out"),
     "not_found": Kind(404, "There is no such thing"),
     "method_not_allowed": Kind(405, "This address does not take that method"),
     "illegal_transition": Kind(409, "The job's state does not allow this"),
+    "field_fixed": Kind(409, "The field can no longer change"),
+    "job_in_use": Kind(409, "An unfinished job needs this job's result"),
     "dataset_in_use": Kind(409, "An unfinished job reads this dataset"),
+    "model_in_use": Kind(409, "An unfinished job uses this model"),
     "idempotency_in_flight": Kind(409, "The first request with this key is still at work"),
     "artifact_gone": Kind(410, "The file is no longer stored"),
     "too_large": Kind(413, "The body is too large"),
@@ -47,8 +51,11 @@ KINDS = {
     "model_refused": Kind(422, "The model cannot be used"),
     "data_refused": Kind(422, "The data cannot be used"),
     "budget_below_floor": Kind(422, "The budget is below the floor"),
+    "queue_full": Kind(429, "The project has as many waiting jobs as it may have"),
+    "rate_limited": Kind(429, "The API key asks too often"),
     "too_many_watchers": Kind(503, "Too many event streams are open"),
     "database_away": Kind(503, "The database does not answer"),
+    "hub_away": Kind(503, "The hub does not answer"),
     "internal_error": Kind(500, "The service failed"),
 }
 """Code → HTTP status and title; /docs lists them."""
@@ -82,6 +89,10 @@ class ProblemDetails(BaseModel):
     code: str
     """Stable; what a program should look at."""
     errors: list[FieldError] = Field(default_factory=list)
+    state: str | None = None
+    """Of a job that does not allow what was asked of it."""
+    allowed: list[str] | None = None
+    """What may be asked of that job instead."""
     request_id: str
 
 
@@ -95,12 +106,15 @@ class Problem(Exception):
         *,
         errors: Sequence[FieldError] = (),
         headers: dict[str, str] | None = None,
+        **members: Any,
     ):
         super().__init__(detail)
         self.code = code
         self.detail = detail
         self.errors = list(errors)
         self.headers = headers or {}
+        self.members = members
+        """Of the answer, where the code has some of its own."""
 
 
 def not_found(noun: str, id: str) -> Problem:
@@ -127,6 +141,7 @@ def answer(problem: Problem, request_id: str) -> JSONResponse:
         code=problem.code,
         errors=problem.errors,
         request_id=request_id,
+        **problem.members,
     )
     return JSONResponse(
         details.model_dump(exclude_none=True),

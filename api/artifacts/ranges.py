@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from api.problems import Problem
 
-ONE_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})", re.ASCII)
+ONE_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,10 @@ from datetime import datetime
 from typing import Literal
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from core.database.tables import Artifact
+from core.recipe.config import Config
 
 EXAMPLE = {
     "object": "artifact",
@@ -16,6 +17,32 @@ EXAMPLE = {
         "content": "/v1/jobs/job_01jt0v4c2m8e0t7q5yz3h1kx9b/artifacts/model.safetensors/content"
     },
 }
+
+
+LINK_EXAMPLE = {
+    "object": "artifact_link",
+    "url": "http://127.0.0.1:8000/v1/jobs/job_01jt0v4c2m8e0t7q5yz3h1kx9b/artifacts/"
+    f"model.safetensors/content?epoch=1&expires=1777887671&signature={'5c9f2d1e' * 8}",
+    "expires_at": "2026-05-04T09:41:11Z",
+}
+
+
+class LinkWanted(Config):
+    """How long a link is to be good for."""
+
+    expires_s: int = Field(default=300, ge=1, le=3600)
+    """Seconds from now."""
+
+
+class ArtifactLink(BaseModel):
+    """An address that needs no key, for one file and a short time."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    object: Literal["artifact_link"] = "artifact_link"
+    url: str
+    """For GET and HEAD. Whoever has it may read the file until then."""
+    expires_at: datetime
 
 
 class ArtifactFile(BaseModel):

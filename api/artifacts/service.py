@@ -1,7 +1,9 @@
 """The files of a published artifact and their bytes."""
 
 import base64
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import BinaryIO
 from urllib.parse import quote
@@ -10,9 +12,11 @@ from fastapi.responses import Response, StreamingResponse
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from api.artifacts.links import SignedLink, linked_epoch, signed_path
 from api.artifacts.ranges import Span, requested_span
 from api.jobs import service as jobs
 from api.problems import Problem, not_found
+from api.signing import Signer
 from core.database.tables import Artifact
 from core.storage.storage import Storage
 
@@ -33,12 +37,33 @@ def get(session: Session, project_id: str, job_id: str, name: str) -> Artifact:
     return row
 
 
+def link(
+    session: Session, project_id: str, job_id: str, name: str, signer: Signer, expires_s: int
+) -> tuple[str, datetime]:
+    """An address that needs no key, and the moment, in whole seconds, that it is good until."""
+    row = get(session, project_id, job_id, name)
+    expires = int(time.time()) + expires_s
+    path = signed_path(signer, job_id, name, row.epoch, expires)
+    return path, datetime.fromtimestamp(expires, UTC)
+
+
+def linked(session: Session, job_id: str, name: str, sent: SignedLink, signer: Signer) -> Artifact:
+    """The file that a signed link is for; 404 once its job is deleted."""
+    epoch = linked_epoch(signer, job_id, name, sent, time.time())
+    row = session.get(Artifact, {"job_id": job_id, "name": name})
+    if row is None or row.epoch != epoch:
+        raise not_found("file", name)
+    return row
+
+
 def download(row: Artifact, storage: Storage, asked: Mapping[str, str], *, head: bool) -> Response:
-    """The file, or the part of it that the request's headers ask for."""
+    """The file, or the part of it that the request's headers ask for; HEAD knows no parts."""
+    if not storage.exists(row.storage_key):
+        raise Problem("artifact_gone", f"{row.name} is no longer stored")
     headers = _headers(row)
     if _known_to_caller(asked, headers["ETag"]):
         return Response(status_code=304, headers=headers)
-    span = _span(row, asked, headers["ETag"])
+    span = None if head else _span(row, asked, headers["ETag"])
     if span is None:
         status, span = 200, Span(0, row.bytes)
     else:

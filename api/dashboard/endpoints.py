@@ -14,11 +14,12 @@ from api.dashboard.assets import ASSETS, KEPT
 from api.dashboard.job_view import job_page
 from api.dashboard.pages import SIGN_IN, PageRoute, render
 from api.dashboard.refusals import foreign_form, key_may_only_read, not_found
-from api.dashboard.session import CurrentSigner, FormToken, SentForm, SignedIn
+from api.dashboard.session import FormToken, SentForm, SignedIn
 from api.dashboard.views import job_list
 from api.dependencies import CurrentSessions, CurrentStorage, Reading, Writing
 from api.jobs import service as jobs
 from api.keys import service as keys
+from api.signing import CurrentSigner, Signer
 from core.database.states import JobState
 from core.database.tables import now
 from core.recipe.events import Event
@@ -146,9 +147,7 @@ def get_asset(name: str) -> Response:
     return Response(asset.content, media_type=asset.media_type, headers={"Cache-Control": KEPT})
 
 
-def _sign_in_page(
-    request: Request, signer: session.Signer, next: str, *, refused: bool
-) -> HTMLResponse:
+def _sign_in_page(request: Request, signer: Signer, next: str, *, refused: bool) -> HTMLResponse:
     nonce = secrets.token_hex(16)
     response = render(
         "sign_in.html",

@@ -170,7 +170,7 @@ def _result(whole: WholeJob) -> ResultView:
         kept=percent(result.params.targets.kept),
         model_kept=percent(result.params.model.kept),
         params=f"{compact(result.params.model.before)} → {compact(result.params.model.after)}",
-        metric=leading_change(whole.metrics),
+        metric=leading_change(whole.job, whole.metrics),
         change=change_in_words(headline[-1]),
         sizes=size_rows(result),
         metrics=metric_rows(result),

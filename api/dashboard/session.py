@@ -4,81 +4,30 @@ The REST routes know no cookie, so no page elsewhere can make a browser write th
 request looks its key up again: revoking the key ends the session.
 """
 
-import hashlib
 import hmac
-import os
 import secrets
-import tempfile
 import time
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import Depends, Form, Request, Response
 
 from api.dashboard.refusals import foreign_form
-from api.dependencies import Caller, CurrentSettings
+from api.dependencies import Caller
 from api.keys.service import is_usable
+from api.signing import CurrentSigner, Signer
 from core.database.tables import ApiKey
 from core.keys import implied
-from core.settings import Settings
 
 SESSION_COOKIE = "rankwise_session"
 SIGN_IN_COOKIE = "rankwise_sign_in"
 COOKIE_PATH = "/dashboard"
 LIFETIME = timedelta(hours=12)
-SECRET_BYTES = 32
-
-Purpose = Literal["session", "form", "sign-in"]
 
 
 class SignInNeeded(Exception):
     """No session, or one that is over; the answer leads to the sign-in page."""
-
-
-@dataclass(frozen=True)
-class Signer:
-    """HMAC-SHA-256 under the service's secret; a signature serves one purpose only."""
-
-    secret: bytes
-
-    def signature(self, purpose: Purpose, text: str) -> str:
-        return hmac.new(self.secret, f"{purpose}\n{text}".encode(), hashlib.sha256).hexdigest()
-
-    def agrees(self, purpose: Purpose, text: str, signature: str) -> bool:
-        expected = self.signature(purpose, text)
-        return hmac.compare_digest(expected.encode(), signature.encode())
-
-
-def current_signer(settings: CurrentSettings) -> Signer:
-    return Signer(session_secret(settings))
-
-
-CurrentSigner = Annotated[Signer, Depends(current_signer)]
-
-
-def session_secret(settings: Settings) -> bytes:
-    """The configured secret, or one made in data_dir by whichever process needs it first."""
-    if settings.session_secret:
-        return settings.session_secret.encode()
-    path = settings.data_dir / "session-secret"
-    if not path.exists():
-        _make_secret(path)
-    return path.read_bytes()
-
-
-def _make_secret(path: Path) -> None:
-    """Whole or not at all: of two processes at once, one's file stays."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".session-secret-") as draft:
-        draft.write(secrets.token_bytes(SECRET_BYTES))
-        draft.flush()
-        os.fsync(draft.fileno())
-        try:
-            os.link(draft.name, path)
-        except FileExistsError:
-            return
 
 
 @dataclass(frozen=True)

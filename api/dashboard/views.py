@@ -14,6 +14,7 @@ from core.database.tables import Job, JobMetric, JobStage
 from core.reporting.numbers import (
     change_unit,
     compact,
+    leading_metric,
     metric_change,
     metric_title,
     metric_unit,
@@ -21,7 +22,6 @@ from core.reporting.numbers import (
 )
 
 PHASES = ("dense", "factorized", "finetuned")
-LEADING_METRIC = "accuracy"
 LEFT_OFF = {
     JobState.FAILED: "failed",
     JobState.CANCELLED: "stopped",
@@ -138,19 +138,20 @@ def job_line(listed: ListedJob, now: datetime) -> JobLine:
         bar=Markup(stage_bar_svg(segments, label)) if segments else Markup(""),
         doing=doing,
         size=size_change(listed.job),
-        metric=leading_change(listed.metrics),
+        metric=leading_change(listed.job, listed.metrics),
     )
 
 
 def heading(job: Job, now: datetime) -> Heading:
     recipe = job.recipe
+    model = recipe["model"].get("path") or recipe["model"]["id"]
     return Heading(
         id=job.id,
         name=job.name or "unnamed job",
         href=f"/dashboard/jobs/{job.id}",
         status=shown_status(job.state, job.requested),
-        model=words.last_part(recipe["model"]["path"]),
-        model_path=recipe["model"]["path"],
+        model=words.last_part(model),
+        model_path=model,
         method=recipe["method"]["type"],
         budget=words.budget(recipe["budget"]),
         created=Moment.of(job.created_at, now),
@@ -205,12 +206,12 @@ def size_change(job: Job) -> SizeChange | None:
     return SizeChange(compact(model["before"]), compact(model["after"]))
 
 
-def leading_change(metrics: Sequence[JobMetric]) -> MetricChange | None:
+def leading_change(job: Job, metrics: Sequence[JobMetric]) -> MetricChange | None:
     """What the leading metric lost or gained from the dense model to the last phase measured."""
-    names = [metric.name for metric in metrics]
-    if not names:
+    headline = job.result.get("headline") if job.result else job.recipe["task"].get("metric")
+    name = leading_metric([metric.name for metric in metrics], headline)
+    if name is None:
         return None
-    name = LEADING_METRIC if LEADING_METRIC in names else names[0]
     values = {metric.phase: metric.value for metric in metrics if metric.name == name}
     measured = [values[phase] for phase in PHASES if phase in values]
     if "dense" not in values or len(measured) < 2:

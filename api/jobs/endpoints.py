@@ -1,8 +1,9 @@
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Query, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
-from fastapi.sse import EventSourceResponse
+from fastapi import APIRouter, BackgroundTasks, Depends, Query, Request
+from fastapi.responses import JSONResponse, Response
 from sqlalchemy.orm import Session
 from starlette.background import BackgroundTask
 
@@ -11,15 +12,18 @@ from api.dependencies import (
     Caller,
     CurrentSessions,
     CurrentSettings,
+    CurrentStorage,
     Reader,
     Reading,
     Submitter,
+    Writing,
 )
 from api.idempotency import Answer, Idempotency
 from api.jobs import examples, service
-from api.jobs.schemas import Attempt, Event, Job, Layer, Metric, Stage, Status
+from api.jobs.schemas import Job, JobChanges, Status
 from api.moments import Moment
 from api.operations import (
+    BODY_CODES,
     READ_CODES,
     RECIPE_CODES,
     WRITE_CODES,
@@ -29,21 +33,25 @@ from api.operations import (
 )
 from api.pagination import Page, Paging
 from api.problems import refusals
+from core.database.states import JobState
+from core.database.tables import Job as JobTable
 from core.recipe import Recipe
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
-OF_ONE_JOB = refusals(*READ_CODES, "not_found")
+MERGE_PATCH = "application/merge-patch+json"
 LabelFilter = Annotated[str, Query(pattern=r"^[^:]{1,63}:.{0,256}$", max_length=320)]
+Idempotent = Annotated[Idempotency, Depends()]
 
-EVENTS_ANSWER: dict[int | str, dict[str, Any]] = {
-    200: {
-        "content": {
-            "application/json": {"example": page_of(examples.EVENT)},
-            EventSourceResponse.media_type: {"example": examples.STREAM},
-        }
+
+def answers(sample: dict[str, Any], *codes: str) -> dict[str, Any]:
+    """What the routes have in common that ask something of a job."""
+    refused = refusals(*WRITE_CODES, "not_found", "illegal_transition", *codes)
+    return {
+        "status_code": 202,
+        "response_model": Job,
+        "responses": example(sample, 202) | refused,
     }
-}
 
 
 def job_filter(
@@ -61,7 +69,7 @@ def job_filter(
     "",
     status_code=202,
     response_model=Job,
-    responses=example(examples.QUEUED, 202) | refusals(*WRITE_CODES, *RECIPE_CODES),
+    responses=example(examples.QUEUED, 202) | refusals(*WRITE_CODES, *RECIPE_CODES, "queue_full"),
     openapi_extra=request_body(Recipe, **examples.RECIPES),
 )
 def submit_job(
@@ -70,7 +78,7 @@ def submit_job(
     sessions: CurrentSessions,
     settings: CurrentSettings,
     body: Annotated[Received[Recipe], Depends(JsonBody(Recipe))],
-    idempotency: Annotated[Idempotency, Depends()],
+    idempotency: Idempotent,
     priority: Annotated[int, Query(ge=-100, le=100, description="Higher first.")] = 0,
 ) -> JSONResponse:
     """Queue a compression job. Model, data and budget are checked before it is accepted."""
@@ -100,90 +108,107 @@ def list_jobs(
     return Page.of([Job.of(row) for row in found.rows], found.next_cursor)
 
 
-@router.get("/{job_id}", responses=example(examples.SUCCEEDED) | OF_ONE_JOB)
+@router.get("/{job_id}", responses=example(examples.SUCCEEDED) | refusals(*READ_CODES, "not_found"))
 def get_job(caller: Reader, session: Reading, job_id: str) -> Job:
     """One job: its status, its progress, and in the end its result."""
     return Job.of(service.get(session, caller.project_id, job_id))
 
 
-@router.post(
-    "/{job_id}/cancel",
-    status_code=202,
-    response_model=Job,
-    responses=example(examples.CANCELLING, 202)
-    | refusals(*WRITE_CODES, "not_found", "illegal_transition"),
+@router.patch(
+    "/{job_id}",
+    responses=example(examples.QUEUED)
+    | refusals(*READ_CODES, *BODY_CODES, "not_found", "field_fixed"),
+    openapi_extra=request_body(JobChanges, MERGE_PATCH, **examples.CHANGES),
 )
-def cancel_job(
-    caller: Submitter, job_id: str, idempotency: Annotated[Idempotency, Depends()]
-) -> JSONResponse:
-    """Cancel a job: one that waits at once, one that runs at the next safe point."""
+def change_job(
+    request: Request,
+    background: BackgroundTasks,
+    caller: Submitter,
+    session: Writing,
+    job_id: str,
+    body: Annotated[Received[JobChanges], Depends(JsonBody(JobChanges, MERGE_PATCH))],
+) -> Job:
+    """Change a job's name, labels or priority; what is not sent stays as it is."""
+    row = service.change(session, caller.project_id, job_id, body.content)
+    if row.state == JobState.QUEUED:  # a worker that claimed meanwhile passed the locked row by
+        background.add_task(request.app.state.doorbell.ring, row.queue)
+    return Job.of(row)
 
-    def cancel(session: Session) -> Answer:
-        row = service.cancel(session, caller.project_id, job_id)
+
+@router.delete(
+    "/{job_id}",
+    status_code=204,
+    responses=refusals(*READ_CODES, "not_found", "illegal_transition", "job_in_use"),
+)
+def delete_job(
+    caller: Submitter,
+    session: Writing,
+    storage: CurrentStorage,
+    settings: CurrentSettings,
+    job_id: str,
+) -> Response:
+    """Delete a finished job: its rows, its artifact's files, and every link to them."""
+    service.delete(session, caller.project_id, job_id)
+    clean_up = BackgroundTask(service.remove_files, job_id, storage, settings)
+    return Response(status_code=204, background=clean_up)
+
+
+@router.post("/{job_id}/cancel", **answers(examples.CANCELLING))
+def cancel_job(caller: Submitter, job_id: str, idempotency: Idempotent) -> JSONResponse:
+    """Cancel a job: one that waits at once, one that runs at the next safe point."""
+    return _asked(caller, job_id, idempotency, service.cancel)
+
+
+@router.post("/{job_id}/pause", **answers(examples.PAUSING))
+def pause_job(caller: Submitter, job_id: str, idempotency: Idempotent) -> JSONResponse:
+    """Pause a job: one that waits at once, one that runs at the next safe point.
+
+    What it has done is kept. A cancel still ends it.
+    """
+    return _asked(caller, job_id, idempotency, service.pause)
+
+
+@router.post("/{job_id}/resume", **answers(examples.QUEUED))
+def resume_job(
+    request: Request, caller: Submitter, job_id: str, idempotency: Idempotent
+) -> JSONResponse:
+    """Queue a paused job again. It goes on from its last checkpoint."""
+    ring = request.app.state.doorbell.ring
+    return _asked(caller, job_id, idempotency, service.resume, ring)
+
+
+@router.post("/{job_id}/retry", **answers(examples.QUEUED, "queue_full"))
+def retry_job(
+    request: Request,
+    caller: Submitter,
+    settings: CurrentSettings,
+    job_id: str,
+    idempotency: Idempotent,
+) -> JSONResponse:
+    """Queue a failed or cancelled job again, as a new attempt with no crashes counted.
+
+    Stages that were finished are not run again, within a day of its end.
+    """
+    retry = partial(service.retry, max_queued=settings.max_queued_jobs)
+    return _asked(caller, job_id, idempotency, retry, request.app.state.doorbell.ring)
+
+
+def _asked(
+    caller: Caller,
+    job_id: str,
+    idempotency: Idempotency,
+    request: Callable[..., JobTable],
+    ring: Callable[[str], object] | None = None,
+) -> JSONResponse:
+    """Ask once; then, after the commit, ring at the job's queue if it waits there again."""
+    queues: list[str] = []
+
+    def ask(session: Session) -> Answer:
+        row = request(session, caller.project_id, job_id)
+        queues.append(row.queue)
         return Answer(202, Job.of(row).model_dump(mode="json"))
 
-    return idempotency.once(caller, "", lambda: cancel)
-
-
-@router.get("/{job_id}/stages", responses=example(page_of(examples.STAGE)) | OF_ONE_JOB)
-def list_stages(caller: Reader, session: Reading, job_id: str) -> Page[Stage]:
-    """The job's stages, in the order they run."""
-    rows = service.stages(session, caller.project_id, job_id)
-    return Page.of([Stage.of(row) for row in rows])
-
-
-@router.get("/{job_id}/layers", responses=example(page_of(examples.LAYER)) | OF_ONE_JOB)
-def list_layers(caller: Reader, session: Reading, job_id: str) -> Page[Layer]:
-    """Every target layer: rank, spectrum, predicted and measured error."""
-    rows = service.layers(session, caller.project_id, job_id)
-    return Page.of([Layer.of(row) for row in rows])
-
-
-@router.get("/{job_id}/metrics", responses=example(page_of(examples.METRIC)) | OF_ONE_JOB)
-def list_metrics(caller: Reader, session: Reading, job_id: str) -> Page[Metric]:
-    """Metrics of the dense, the factorized and the fine-tuned model, with intervals."""
-    rows = service.metrics(session, caller.project_id, job_id)
-    return Page.of([Metric.of(row) for row in rows])
-
-
-@router.get("/{job_id}/attempts", responses=example(page_of(examples.ATTEMPT)) | OF_ONE_JOB)
-def list_attempts(caller: Reader, session: Reading, job_id: str) -> Page[Attempt]:
-    """Each time a worker claimed the job, and how that ended."""
-    rows = service.attempts(session, caller.project_id, job_id)
-    return Page.of([Attempt.of(row) for row in rows])
-
-
-@router.get(
-    "/{job_id}/events",
-    response_model=Page[Event],
-    responses=EVENTS_ANSWER | refusals(*READ_CODES, "not_found", "too_many_watchers"),
-)
-def list_events(
-    request: Request,
-    caller: Reader,
-    session: Reading,
-    job_id: str,
-    after: Annotated[int, Query(ge=0, le=2**53, description="A seq.")] = 0,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
-    last_event_id: Annotated[int | None, Header(alias="Last-Event-ID", ge=0, le=2**53)] = None,
-) -> Response:
-    """What has happened, oldest first; or, with `Accept: text/event-stream`, what happens.
-
-    The stream begins behind `Last-Event-ID` (or `after`), sends a comment every 15 seconds, and
-    ends when the job has finished.
-    """
-    if EventSourceResponse.media_type in request.headers.get("accept", ""):
-        return _stream(request, caller, session, job_id, last_event_id or after)
-    found = service.events(session, caller.project_id, job_id, after, limit)
-    data = [Event.of(row).model_dump(mode="json") for row in found.rows]
-    cursor = str(found.rows[-1].seq) if found.has_more else None
-    return JSONResponse(page_of(*data, next_cursor=cursor))
-
-
-def _stream(
-    request: Request, caller: Caller, session: Session, job_id: str, after: int
-) -> StreamingResponse:
-    service.get(session, caller.project_id, job_id)
-    poller = request.app.state.poller
-    poller.refuse_if_full()
-    return EventSourceResponse(poller.watch(job_id, after), headers={"X-Accel-Buffering": "no"})
+    response = idempotency.once(caller, "", lambda: ask)
+    if ring is not None and queues:
+        response.background = BackgroundTask(ring, queues[0])
+    return response

@@ -32,7 +32,7 @@ RECIPES: dict[str, Any] = {
 }
 ID = "job_01jt0v4c2m8e0t7q5yz3h1kx9b"
 OWN = f"/v1/jobs/{ID}"
-NOUNS = ("stages", "layers", "metrics", "attempts", "events", "artifacts")
+NOUNS = ("stages", "layers", "metrics", "attempts", "events", "logs", "artifacts")
 
 QUEUED: dict[str, Any] = {
     "object": "job",
@@ -62,6 +62,12 @@ RUNNING = QUEUED | {
     "started_at": "2026-05-04T09:30:01Z",
 }
 CANCELLING = RUNNING | {"status": "cancelling"}
+PAUSING = RUNNING | {"status": "pausing"}
+CHANGES: dict[str, Any] = {
+    "rename": {"name": "sentiment-30 for production"},
+    "first": {"priority": 50},
+    "relabel": {"labels": {"team": None, "stage": "production"}},
+}
 SUCCEEDED = QUEUED | {
     "status": "succeeded",
     "stage": None,
@@ -135,6 +141,19 @@ EVENT: dict[str, Any] = {
     "data": {"reason": "submitted"},
     "created_at": "2026-05-04T09:30:00Z",
 }
+LOG_LINE: dict[str, Any] = {
+    "object": "log_line",
+    "seq": 23,
+    "epoch": 1,
+    "level": "warning",
+    "stage": "evaluate",
+    "message": "the compressed model is 0.86 times as fast as the dense one at batch 8",
+    "created_at": "2026-05-04T09:36:02Z",
+}
+LOG_TEXT = (
+    "2026-05-04T09:36:02.000Z WARNING evaluate: the compressed model is 0.86 times as fast "
+    "as the dense one at batch 8\n"
+)
 STREAM = (
     "event: job.queued\n"
     'data: {"object":"event","seq":1,"epoch":0,"type":"job.queued",'

@@ -1,17 +1,19 @@
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from core.database.states import shown_status
 from core.database.tables import Job as JobTable
 from core.database.tables import JobAttempt, JobEvent, JobLayer, JobMetric, JobStage
+from core.recipe.config import Config
 from core.recipe.events import LayerReport, Phase
+from core.recipe.recipe import LabelKey, LabelValue
 
 Status = Literal[
     "queued", "running", "pausing", "paused", "cancelling", "succeeded", "failed", "cancelled"
 ]
-SUBRESOURCES = ("stages", "layers", "metrics", "attempts", "events", "artifacts")
+SUBRESOURCES = ("stages", "layers", "metrics", "attempts", "events", "logs", "artifacts")
 
 
 class View(BaseModel):
@@ -74,6 +76,17 @@ class Job(View):
         }
         links = {"self": own} | {noun: f"{own}/{noun}" for noun in SUBRESOURCES}
         return cls(status=shown_status(row.state, row.requested), links=links, **columns)
+
+
+class JobChanges(Config):
+    """A JSON merge patch (RFC 7396). Null takes a field, or one label, back."""
+
+    name: str | None = Field(default=None, max_length=200)
+    """The recipe keeps the name that it was submitted with."""
+    labels: dict[LabelKey, LabelValue | None] | None = Field(default=None, max_length=64)
+    """Those named are set or, with null, removed; the others stay."""
+    priority: int | None = Field(default=None, ge=-100, le=100)
+    """Higher first; counts at once for a queued job. That of a finished job is fixed."""
 
 
 class Stage(View):
@@ -155,6 +168,36 @@ class Attempt(View):
     @classmethod
     def of(cls, row: JobAttempt) -> "Attempt":
         return cls.model_validate(row)
+
+
+class LogLine(View):
+    """Something worth a person's notice; at the end of a failed job, what it failed of."""
+
+    object: Literal["log_line"] = "log_line"
+    seq: int
+    """Of the event; lines have holes where other events lie."""
+    epoch: int
+    level: Literal["info", "warning", "error"]
+    stage: str | None
+    message: str
+    created_at: datetime
+
+    @classmethod
+    def of(cls, row: JobEvent) -> "LogLine":
+        return cls(
+            seq=row.seq,
+            epoch=row.epoch,
+            level=row.data.get("level", "error"),
+            stage=row.data.get("stage"),
+            message=row.data["message"],
+            created_at=row.created_at,
+        )
+
+    def __str__(self) -> str:
+        """One line of text: time, level, stage, message."""
+        moment = self.created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        where = f"{self.stage}: " if self.stage else ""
+        return f"{moment} {self.level.upper():7} {where}{' '.join(self.message.split())}"
 
 
 class Event(View):

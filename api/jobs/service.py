@@ -1,29 +1,34 @@
 """Jobs as callers see them: submitted, listed, looked into, cancelled."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
-from sqlalchemy import ColumnElement, Select, select
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.orm import Session
 
 from api.idempotency import Answer, Write
-from api.jobs.schemas import Job, Status
+from api.jobs.refusals import as_problems
+from api.jobs.schemas import Job, JobChanges, Status
+from api.models.service import hold as hold_model
 from api.pagination import PageRequest, Rows, fetch
-from api.problems import Problem, not_found
+from api.problems import invalid_field, not_found
 from api.resolution import Resolved, resolve
-from core.database.sessions import Sessions
+from core.database.sessions import Sessions, read_only
 from core.database.states import JobState, Requested
-from core.database.tables import Dataset, JobAttempt, JobEvent, JobLayer, JobMetric, JobStage
+from core.database.tables import Dataset
 from core.database.tables import Job as JobTable
-from core.errors import DataError
-from core.jobs import requests, submission
-from core.jobs.errors import IllegalTransition, NotFound
+from core.errors import DataError, ModelError
+from core.jobs import changes, publishing, requests, submission
+from core.jobs.collection import discard_workspace
 from core.recipe import Recipe
+from core.recipe.sources import JobModel, ModelSource
 from core.settings import Settings
+from core.storage.storage import Storage
 
-Row = TypeVar("Row")
+DEFAULTS: dict[str, Any] = {"name": "", "labels": {}, "priority": 0}
+MOST_LABELS = 32
 
 
 @dataclass(frozen=True)
@@ -38,32 +43,31 @@ class JobFilter:
     created_before: datetime | None = None
 
 
-@dataclass(frozen=True)
-class EventPage:
-    rows: Sequence[JobEvent]
-    has_more: bool
-
-
 def prepare_submission(
     recipe: Recipe, priority: int, project_id: str, sessions: Sessions, settings: Settings
 ) -> Write:
     """Find and check what the recipe names; the write that is returned queues the job."""
-    with sessions() as session:
+    with read_only(sessions)() as session:
         resolved = resolve(recipe, project_id, session, settings)
-    return lambda session: _submitted(session, recipe, resolved, priority, project_id)
+    max_queued = settings.max_queued_jobs
+    return lambda session: _submitted(session, resolved, priority, project_id, max_queued)
 
 
 def _submitted(
-    session: Session, recipe: Recipe, resolved: Resolved, priority: int, project_id: str
+    session: Session, resolved: Resolved, priority: int, project_id: str, max_queued: int
 ) -> Answer:
     _hold_dataset(session, resolved.dataset.storage_key)
-    row = submission.submit(
-        session,
-        project_id=project_id,
-        recipe=recipe,
-        inputs=resolved.inputs(),
-        priority=priority,
-    )
+    _hold_source_job(session, resolved.recipe.model)
+    hold_model(session, resolved.recipe.model)
+    with as_problems():
+        row = submission.submit(
+            session,
+            project_id=project_id,
+            recipe=resolved.recipe,
+            inputs=resolved.inputs(),
+            priority=priority,
+            max_queued=max_queued,
+        )
     session.refresh(row)
     shown = Job.of(row)
     return Answer(202, shown.model_dump(mode="json"), {"Location": shown.links["self"]})
@@ -76,6 +80,15 @@ def _hold_dataset(session: Session, storage_key: str | None) -> None:
     query = select(Dataset.id).where(Dataset.storage_key == storage_key)
     if session.scalar(query.with_for_update()) is None:
         raise DataError("the dataset has just been deleted", pointer="/task/dataset/id")
+
+
+def _hold_source_job(session: Session, source: ModelSource) -> None:
+    """Keep an earlier job from being deleted before the job that takes its result is there."""
+    if not isinstance(source, JobModel):
+        return
+    query = select(JobTable.id).where(JobTable.id == source.id)
+    if session.scalar(query.with_for_update()) is None:
+        raise ModelError("the job has just been deleted", pointer="/model/id")
 
 
 def get(session: Session, project_id: str, job_id: str) -> JobTable:
@@ -124,53 +137,51 @@ def _has_status(status: Status) -> ColumnElement[bool]:
 
 
 def cancel(session: Session, project_id: str, job_id: str) -> JobTable:
-    return _asked(requests.cancel, session, project_id, job_id)
+    with as_problems():
+        return requests.cancel(session, project_id, job_id)
 
 
-def _asked(
-    request: Callable[[Session, str, str], JobTable], session: Session, project_id: str, job_id: str
-) -> JobTable:
-    """Core's refusals as the interface names them."""
-    try:
-        return request(session, project_id, job_id)
-    except NotFound:
-        raise not_found("job", job_id) from None
-    except IllegalTransition as error:
-        raise Problem("illegal_transition", str(error)) from None
+def pause(session: Session, project_id: str, job_id: str) -> JobTable:
+    with as_problems():
+        return requests.pause(session, project_id, job_id)
 
 
-def stages(session: Session, project_id: str, job_id: str) -> Sequence[JobStage]:
-    return _of_job(session, project_id, job_id, select(JobStage), JobStage.position)
+def resume(session: Session, project_id: str, job_id: str) -> JobTable:
+    with as_problems():
+        return requests.resume(session, project_id, job_id)
 
 
-def layers(session: Session, project_id: str, job_id: str) -> Sequence[JobLayer]:
-    return _of_job(session, project_id, job_id, select(JobLayer), JobLayer.position)
+def retry(session: Session, project_id: str, job_id: str, max_queued: int) -> JobTable:
+    with as_problems():
+        return requests.retry(session, project_id, job_id, max_queued)
 
 
-def metrics(session: Session, project_id: str, job_id: str) -> Sequence[JobMetric]:
-    return _of_job(session, project_id, job_id, select(JobMetric), JobMetric.phase)
+def change(session: Session, project_id: str, job_id: str, wanted: JobChanges) -> JobTable:
+    """Merge what was sent into the job's row (RFC 7396)."""
+    with as_problems():
+        row = requests.locked(session, project_id, job_id)
+        return changes.change(session, row, **_merged(row, wanted))
 
 
-def attempts(session: Session, project_id: str, job_id: str) -> Sequence[JobAttempt]:
-    return _of_job(session, project_id, job_id, select(JobAttempt), JobAttempt.epoch)
+def _merged(row: JobTable, wanted: JobChanges) -> dict[str, Any]:
+    """The columns that were sent; null takes one back to what a job without it has."""
+    sent = wanted.model_dump(exclude_unset=True)
+    values = {name: DEFAULTS[name] if value is None else value for name, value in sent.items()}
+    if wanted.labels is not None:
+        labels = row.labels | wanted.labels
+        values["labels"] = {key: value for key, value in labels.items() if value is not None}
+        if len(values["labels"]) > MOST_LABELS:
+            raise invalid_field("/labels", f"a job has at most {MOST_LABELS} labels")
+    return values
 
 
-def _of_job(
-    session: Session,
-    project_id: str,
-    job_id: str,
-    query: Select[Row],
-    order: InstrumentedAttribute[Any],
-) -> Sequence[Row]:
-    """All rows of one table that belong to a job of this project."""
-    get(session, project_id, job_id)
-    table = order.class_
-    return session.scalars(query.where(table.job_id == job_id).order_by(order)).all()
+def delete(session: Session, project_id: str, job_id: str) -> None:
+    """The rows; `remove_files` is for after the commit."""
+    with as_problems():
+        requests.delete(session, project_id, job_id)
 
 
-def events(session: Session, project_id: str, job_id: str, after: int, limit: int) -> EventPage:
-    """Events with a seq beyond `after`, oldest first."""
-    get(session, project_id, job_id)
-    query = select(JobEvent).where(JobEvent.job_id == job_id, JobEvent.seq > after)
-    rows = session.scalars(query.order_by(JobEvent.seq).limit(limit + 1)).all()
-    return EventPage(rows[:limit], has_more=len(rows) > limit)
+def remove_files(job_id: str, storage: Storage, settings: Settings) -> None:
+    """What a deleted job leaves in storage and on this host's disk, if no runner is in there."""
+    storage.delete_prefix(publishing.job_prefix(job_id))
+    discard_workspace(settings, job_id)

@@ -8,7 +8,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from api.plans.schemas import DryRun, Floor
-from api.resolution import Resolved, resolve, train_rows
+from api.resolution import Resolved, resolve
+from api.resolution.datasets import train_rows
 from core.database.tables import SpectraRecord
 from core.planning.budgets import floor_params
 from core.planning.fingerprints import stage_fingerprints
@@ -36,7 +37,7 @@ def dry_run(
     spectra = _cached_spectra(recipe, resolved, project_id, session, storage)
     plan = resolved.plan
     if spectra is not None:
-        plan = make_plan(resolved.layers, resolved.checkpoint.params, recipe, spectra)
+        plan = make_plan(resolved.layers, resolved.model.checkpoint.params, recipe, spectra)
     rows = train_rows(recipe.task, resolved.dataset)
     return DryRun(
         basis="shape-only" if spectra is None else "cached-spectra",
@@ -63,7 +64,9 @@ def _cached_spectra(
     recipe: Recipe, resolved: Resolved, project_id: str, session: Session, storage: Storage
 ) -> Mapping[str, Spectrum] | None:
     """The spectra that an earlier job of this project stored for equal inputs."""
-    fingerprints = stage_fingerprints(recipe, resolved.checkpoint.digest, resolved.dataset.sha256)
+    fingerprints = stage_fingerprints(
+        recipe, resolved.model.checkpoint.digest, resolved.dataset.sha256
+    )
     storage_key = session.scalar(
         select(SpectraRecord.storage_key).where(
             SpectraRecord.project_id == project_id,

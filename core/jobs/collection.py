@@ -56,6 +56,13 @@ def remove_stale_workspaces(sessions: Sessions, settings: Settings) -> list[str]
     return removed
 
 
+def discard_workspace(settings: Settings, job_id: str) -> None:
+    """Remove a deleted job's folder from this disk, unless a runner that is not over holds it."""
+    folder = settings.workspaces_dir / job_id
+    if folder.is_dir() and not WorkspaceLock.is_held(folder):
+        _discard(folder, settings.workspaces_dir)
+
+
 def forget_answers(sessions: Sessions) -> None:
     """Delete the Idempotency-Keys, of all projects, that have had their time."""
     old = IdempotencyRecord.created_at < database_now(-ANSWERS_KEPT_S)

@@ -3,8 +3,13 @@
 JobError
 ├── NotFound               the project has no such job
 ├── IllegalTransition      the job's state does not allow this move
+├── FieldFixed             the job's state does not let this field change any more
+├── InUse                  an unfinished job needs the one that is to go
+├── QueueFull              the project has as many waiting jobs as it may have
 └── Fenced                 another claim owns the job, or it is over: write nothing, walk away
 """
+
+from collections.abc import Sequence
 
 from core.database.states import JobState
 
@@ -20,11 +25,35 @@ class NotFound(JobError):
 
 
 class IllegalTransition(JobError):
-    def __init__(self, job_id: str, state: JobState, move: str) -> None:
-        super().__init__(f"a job that is {state} cannot be asked to {move}")
+    def __init__(self, job_id: str, status: str, move: str, allowed: Sequence[str]) -> None:
+        instead = " or ".join(allowed) if allowed else "nothing"
+        super().__init__(f"a job that is {status} cannot be asked to {move}; it allows {instead}")
+        self.job_id = job_id
+        self.status = status
+        """As callers see it: `pausing`, `cancelling` or the state."""
+        self.move = move
+        self.allowed = tuple(allowed)
+
+
+class FieldFixed(JobError):
+    def __init__(self, job_id: str, state: JobState, field: str) -> None:
+        super().__init__(f"the {field} of a job that is {state} can no longer change")
         self.job_id = job_id
         self.state = state
-        self.move = move
+        self.field = field
+
+
+class InUse(JobError):
+    def __init__(self, job_id: str, reader: str) -> None:
+        super().__init__(f"{reader} compresses the result of {job_id} and has not finished")
+        self.job_id = job_id
+        self.reader = reader
+
+
+class QueueFull(JobError):
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the project has {limit} waiting jobs, as many as it may have")
+        self.limit = limit
 
 
 class Fenced(JobError):

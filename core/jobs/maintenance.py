@@ -20,12 +20,16 @@ from core.jobs.collection import evict_cache, forget_answers, remove_stale_works
 from core.jobs.doorbell import ENOUGH_RINGS, Doorbell
 from core.jobs.errors import Fenced
 from core.jobs.finishing import RunningJob, after_crash
+from core.jobs.orphans import remove_orphans
 from core.settings import Settings
+from core.storage.local import LocalStorage
 
 log = structlog.get_logger(__name__)
 
 COLLECT_EVERY_ROUNDS = 6
 """What can be dropped is looked for in each sixth round."""
+LIST_STORAGE_EVERY_ROUNDS = 360
+"""All of storage is listed for orphans in the first round and each 360th."""
 
 _ROUND = threading.Lock()
 """Held during a round: a worker's main process forks, and a child that inherits SQLite in the
@@ -109,6 +113,9 @@ class Maintenance(threading.Thread):
             yield lambda: evict_cache(self._sessions, self._settings)
             yield lambda: remove_stale_workspaces(self._sessions, self._settings)
             yield lambda: forget_answers(self._sessions)
+        if number % LIST_STORAGE_EVERY_ROUNDS == 0:
+            storage = LocalStorage(self._settings.storage_dir)
+            yield lambda: remove_orphans(self._sessions, storage)
 
     def _try(self, chore: Callable[[], object]) -> None:
         """The database may be away for a while; the next round comes."""

@@ -19,8 +19,13 @@ class PublishingError(Exception):
     """What the runner announced is not what stands in its workspace."""
 
 
+def job_prefix(job_id: str) -> str:
+    """Everything that attempts of the job stored."""
+    return f"jobs/{job_id}"
+
+
 def artifact_prefix(claim: Claim) -> str:
-    return f"jobs/{claim.job_id}/e{claim.epoch}"
+    return f"{job_prefix(claim.job_id)}/e{claim.epoch}"
 
 
 def store(

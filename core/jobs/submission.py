@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 from core.database.clock import database_now
 from core.database.identifiers import new_id
 from core.database.tables import Job, JobEvent, JobStage
+from core.jobs.quotas import refuse_full_queue
 from core.recipe import Recipe
 
 
@@ -18,8 +19,13 @@ def submit(
     inputs: dict[str, Any],
     priority: int = 0,
     queue: str = "default",
+    max_queued: int = 0,
 ) -> Job:
-    """Queue a job. Ring the doorbell after this session's commit, never before."""
+    """Queue a job. Ring the doorbell after this session's commit, never before.
+
+    Raises QueueFull where the project has `max_queued` waiting jobs already; 0 is no limit.
+    """
+    refuse_full_queue(session, project_id, max_queued)
     job = Job(
         id=new_id("job"),
         project_id=project_id,

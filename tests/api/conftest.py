@@ -83,6 +83,11 @@ class Api:
         given = self.headers | {"Content-Type": "application/json"} | headers
         return self.http.post(route, content=content, headers=given)
 
+    def patch(self, route: str, body: Any, **headers: str) -> Any:
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        given = self.headers | {"Content-Type": "application/json"} | headers
+        return self.http.patch(route, content=content, headers=given)
+
     def upload(self, content: bytes | None = None, name: str = "t.csv", **fields: str) -> Any:
         files = {"file": (name, csv_table() if content is None else content)}
         return self.http.post("/v1/datasets", files=files, data=fields, headers=self.headers)

@@ -1,24 +1,32 @@
 """Every route asks for a key; keys reach their own project and their own scopes only."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from core.database.tables import ApiKey, now
 from tests.api.conftest import Api
-from tests.factories import make_dataset, make_job
+from tests.factories import make_dataset, make_job, make_uploaded_model
 
 ROUTES = [
     ("POST", "/v1/jobs"),
     ("GET", "/v1/jobs"),
     ("GET", "/v1/jobs/{job}"),
+    ("PATCH", "/v1/jobs/{job}"),
+    ("DELETE", "/v1/jobs/{job}"),
     ("POST", "/v1/jobs/{job}/cancel"),
+    ("POST", "/v1/jobs/{job}/pause"),
+    ("POST", "/v1/jobs/{job}/resume"),
+    ("POST", "/v1/jobs/{job}/retry"),
     ("GET", "/v1/jobs/{job}/stages"),
     ("GET", "/v1/jobs/{job}/layers"),
     ("GET", "/v1/jobs/{job}/metrics"),
     ("GET", "/v1/jobs/{job}/attempts"),
     ("GET", "/v1/jobs/{job}/events"),
+    ("GET", "/v1/jobs/{job}/logs"),
     ("GET", "/v1/jobs/{job}/artifacts"),
+    ("POST", "/v1/jobs/{job}/artifacts/model.safetensors/link"),
     ("GET", "/v1/jobs/{job}/artifacts/model.safetensors/content"),
     ("HEAD", "/v1/jobs/{job}/artifacts/model.safetensors/content"),
     ("POST", "/v1/plans"),
@@ -26,8 +34,16 @@ ROUTES = [
     ("GET", "/v1/datasets"),
     ("GET", "/v1/datasets/{dataset}"),
     ("DELETE", "/v1/datasets/{dataset}"),
+    ("POST", "/v1/models"),
+    ("GET", "/v1/models"),
+    ("GET", "/v1/models/{model}"),
+    ("DELETE", "/v1/models/{model}"),
+    ("PUT", "/v1/hub-token"),
+    ("GET", "/v1/hub-token"),
+    ("DELETE", "/v1/hub-token"),
     ("GET", "/v1/methods"),
     ("GET", "/v1/methods/kfac"),
+    ("GET", "/v1/usage"),
     ("POST", "/v1/api-keys"),
     ("GET", "/v1/api-keys"),
     ("DELETE", "/v1/api-keys/{key}"),
@@ -42,7 +58,12 @@ def test_the_table_above_names_every_route(api: Api) -> None:
         for method in methods
         if path not in OPEN
     }
-    named = {"{job}": "{job_id}", "{dataset}": "{dataset_id}", "{key}": "{key_id}"}
+    named = {
+        "{job}": "{job_id}",
+        "{dataset}": "{dataset_id}",
+        "{key}": "{key_id}",
+        "{model}": "{model_id}",
+    }
     names = {"model.safetensors": "{name}", "/kfac": "/{type}"}
     table = set()
     for method, path in ROUTES:
@@ -62,7 +83,7 @@ def test_without_a_usable_key_every_route_answers_401(api: Api, method: str, rou
         row.revoked_at = now()
     made_up = "rw_0123456789abcdef_" + "0" * 64 + "_00000000"
     wrong = ["", "Bearer", "Basic abc", *(f"Bearer {t}" for t in (revoked, expired, made_up, "x"))]
-    path = route.format(job="job_1", dataset="ds_1", key="key_1")
+    path = route.format(job="job_1", dataset="ds_1", key="key_1", model="md_1")
     for authorization in wrong:
         headers = {"Authorization": authorization} if authorization else {}
         refused = api.http.request(method, path, headers=headers)
@@ -88,10 +109,12 @@ def test_a_valid_id_with_another_secret_is_refused(api: Api) -> None:
 def test_another_projects_things_do_not_exist(api: Api, method: str, route: str) -> None:
     with api.session() as session, session.begin():
         job, dataset = make_job(session), make_dataset(session)
+        model = make_uploaded_model(session)
     key = f"key_{api.token.split('_')[1]}"
     stranger = api.as_project("prj_other")
-    path = route.format(job=job.id, dataset=dataset.id, key=key)
-    refused = stranger.http.request(method, path, headers=stranger.headers)
+    path = route.format(job=job.id, dataset=dataset.id, key=key, model=model.id)
+    body: Any = {} if method == "PATCH" else None
+    refused = stranger.http.request(method, path, headers=stranger.headers, json=body)
     assert refused.status_code == 404
     assert api.get("/v1/api-keys").status_code == 200
 

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from core.database.tables import Dataset, Job
+from core.settings import Settings
 from tests.api.conftest import Api, csv_table
+from tests.core.data.parquet_files import ANSWERS, write_parquet
 
 
 def test_an_uploaded_table_is_described_and_stored(api_on_each: Api) -> None:
@@ -29,6 +31,41 @@ def test_an_uploaded_table_is_described_and_stored(api_on_each: Api) -> None:
     assert listed == [{name: dataset[name] for name in dataset if name != "preview"}]
 
 
+def test_a_parquet_table_with_lists_is_described(api_on_each: Api, tmp_path: Path) -> None:
+    api = api_on_each
+    columns = {"tokens": [["a", "b"], ["c"]], "tags": [[0, 1], [0]], "answers": [ANSWERS, ANSWERS]}
+    content = write_parquet(tmp_path / "t.parquet", columns).read_bytes()
+    made = api.upload(content, name="words.parquet").json()
+    assert (made["format"], made["rows"], made["bytes"]) == ("parquet", 2, len(content))
+    tokens, tags, answers = made["columns"]
+    assert (tokens["type"], tags["type"], answers["type"]) == (
+        "list<string>",
+        "list<integer>",
+        "object",
+    )
+    assert tags["counts"] == {"0": 2, "1": 1}
+    assert answers["members"] == {"text": "list<string>", "answer_start": "list<integer>"}
+    assert made["preview"][0] == {"tokens": ["a", "b"], "tags": [0, 1], "answers": ANSWERS}
+    assert api.get(f"/v1/datasets/{made['id']}").json() == made
+    (file,) = api.stored_files()
+    assert file.endswith(f"{made['id']}.parquet")
+
+
+def test_three_gigabytes_are_refused_by_their_declared_length(api: Api) -> None:
+    """Of the default limit, 2 GiB, and before one byte of the body is taken."""
+    api.app.state.settings = api.settings.model_copy(
+        update={"max_upload_bytes": Settings().max_upload_bytes}
+    )
+    headers = api.headers | {
+        "Content-Type": "multipart/form-data; boundary=x",
+        "Content-Length": str(3 << 30),
+    }
+    refused = api.http.post("/v1/datasets", content=iter([b"--x"]), headers=headers)
+    assert (refused.status_code, refused.json()["code"]) == (413, "too_large")
+    assert "at most 2147" in refused.json()["detail"]
+    assert api.stored_files() == []
+
+
 def test_the_form_may_name_format_and_dataset(api: Api) -> None:
     content = b'{"text":"a","label":1}\n{"text":"b","label":2}\n'
     files = {"file": ("data.txt", content)}
@@ -47,7 +84,10 @@ TABLES: list[tuple[str, str, bytes, str]] = [
     ("a late bad row", "t.csv", csv_table(500) + b"x\n", "line 502 has 1 cells"),
     ("too wide", "t.csv", b",".join(b"c%d" % n for n in range(1001)), "names 1001 columns"),
     ("not JSON", "t.jsonl", b"text\n", "line 1 is not well-formed JSON"),
-    ("nested", "t.jsonl", b'{"a":[]}\n', "line 1 holds an array"),
+    ("nested", "t.jsonl", b'{"a":[[]]}\n', "line 1 holds a list inside a list"),
+    ("parquet as csv", "t.csv", b"PAR1" * 9, "the file is a parquet file, not csv"),
+    ("csv as parquet", "t.parquet", b"text,label\na,b\n", "it does not begin with PAR1"),
+    ("cut off", "t.parquet", b"PAR1" + bytes(40), "is cut off: its footer is missing"),
     ("columns change", "t.jsonl", b'{"a":1}\n{"a":1,"b":2}\n', "line 2 does not have"),
 ]
 
@@ -124,7 +164,7 @@ def test_two_files_are_refused(api: Api) -> None:
     assert api.stored_files() == []
 
 
-@pytest.mark.parametrize(("name", "fields"), [("t.txt", {}), ("t.csv", {"format": "parquet"})])
+@pytest.mark.parametrize(("name", "fields"), [("t.txt", {}), ("t.csv", {"format": "arrow"})])
 def test_an_unknown_format_is_refused(api: Api, name: str, fields: dict[str, str]) -> None:
     refused = api.upload(csv_table(), name=name, **fields)
     assert refused.status_code == 422

@@ -8,7 +8,6 @@ from sqlalchemy import select
 
 from core.database.states import JobState, Requested
 from core.database.tables import Dataset, Job, now
-from core.jobs.doorbell import Doorbell
 from tests.api.conftest import Api
 from tests.factories import (
     make_attempt,
@@ -51,14 +50,16 @@ def test_a_submitted_job_is_queued_with_its_resolved_inputs(api_on_each: Api) ->
 
 def test_the_doorbell_rings_after_the_commit(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     committed: list[int] = []
-    monkeypatch.setattr(Doorbell, "ring", lambda _, queue: committed.append(api.count(Job)))
+    monkeypatch.setattr(
+        api.app.state.doorbell, "ring", lambda queue: committed.append(api.count(Job))
+    )
     api.post("/v1/jobs", api.recipe())
     assert committed == [1]
 
 
 def test_a_refused_job_does_not_ring(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     rings: list[str] = []
-    monkeypatch.setattr(Doorbell, "ring", lambda _, queue: rings.append(queue))
+    monkeypatch.setattr(api.app.state.doorbell, "ring", lambda queue: rings.append(queue))
     api.post("/v1/jobs", api.recipe(seed=-1))
     assert rings == []
 
@@ -191,7 +192,7 @@ def test_what_a_run_left_is_shown(api_on_each: Api) -> None:
     assert set(shown["links"]) == {"self", "artifacts", *JOB_NOUNS}
 
 
-JOB_NOUNS = ("stages", "layers", "metrics", "attempts", "events")
+JOB_NOUNS = ("stages", "layers", "metrics", "attempts", "events", "logs")
 
 
 def test_events_come_in_pages_by_seq(api: Api) -> None:

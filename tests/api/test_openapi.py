@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 from fastapi.openapi.models import OpenAPI
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 
 from api.app import ROUTERS
+from api.artifacts.schemas import LinkWanted
 from api.jobs.examples import RECIPES
+from api.jobs.schemas import JobChanges
 from api.keys.schemas import ApiKeyCreate
 from api.problems import KINDS, ProblemDetails
 from core.recipe import Recipe
@@ -104,9 +107,15 @@ def test_examples_of_answers_fit_their_schemas(route: APIRoute) -> None:
 def test_examples_of_requests_are_accepted(document: dict[str, Any]) -> None:
     for recipe in RECIPES.values():
         Recipe.model_validate_json(json.dumps(recipe))
-    body = document["paths"]["/v1/api-keys"]["post"]["requestBody"]["content"]
-    for sample in body["application/json"]["examples"].values():
-        ApiKeyCreate.model_validate_json(json.dumps(sample["value"]))
+    bodies: dict[tuple[str, str], type[BaseModel]] = {
+        ("/v1/api-keys", "post"): ApiKeyCreate,
+        ("/v1/jobs/{job_id}", "patch"): JobChanges,
+        ("/v1/jobs/{job_id}/artifacts/{name}/link", "post"): LinkWanted,
+    }
+    for (path, method), model in bodies.items():
+        for media in document["paths"][path][method]["requestBody"]["content"].values():
+            for sample in media["examples"].values():
+                model.model_validate_json(json.dumps(sample["value"]))
 
 
 def test_examples_of_problems_are_problems(document: dict[str, Any]) -> None:

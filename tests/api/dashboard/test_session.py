@@ -2,7 +2,8 @@
 
 import pytest
 
-from api.dashboard.session import LIFETIME, Signer, key_of, session_secret, session_token
+from api.dashboard.session import LIFETIME, key_of, session_token
+from api.signing import Signer, session_secret
 from core import keys
 from core.database.states import JobState
 from core.database.tables import ApiKey, Job, now

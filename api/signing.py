@@ -1,0 +1,64 @@
+"""HMAC-SHA-256 under the service's secret."""
+
+import hashlib
+import hmac
+import os
+import secrets
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from fastapi import Depends
+
+from api.dependencies import CurrentSettings
+from core.settings import Settings
+
+SECRET_BYTES = 32
+
+Purpose = Literal["session", "form", "sign-in", "artifact-link"]
+
+
+@dataclass(frozen=True)
+class Signer:
+    """A signature serves one purpose only."""
+
+    secret: bytes
+
+    def signature(self, purpose: Purpose, text: str) -> str:
+        return hmac.new(self.secret, f"{purpose}\n{text}".encode(), hashlib.sha256).hexdigest()
+
+    def agrees(self, purpose: Purpose, text: str, signature: str) -> bool:
+        """Compared in constant time."""
+        expected = self.signature(purpose, text)
+        return hmac.compare_digest(expected.encode(), signature.encode())
+
+
+def current_signer(settings: CurrentSettings) -> Signer:
+    return Signer(session_secret(settings))
+
+
+CurrentSigner = Annotated[Signer, Depends(current_signer)]
+
+
+def session_secret(settings: Settings) -> bytes:
+    """The configured secret, or one made in data_dir by whichever process needs it first."""
+    if settings.session_secret:
+        return settings.session_secret.encode()
+    path = settings.data_dir / "session-secret"
+    if not path.exists():
+        _make_secret(path)
+    return path.read_bytes()
+
+
+def _make_secret(path: Path) -> None:
+    """Whole or not at all: of two processes at once, one's file stays."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".session-secret-") as draft:
+        draft.write(secrets.token_bytes(SECRET_BYTES))
+        draft.flush()
+        os.fsync(draft.fileno())
+        try:
+            os.link(draft.name, path)
+        except FileExistsError:
+            return
