@@ -45,18 +45,26 @@ class Settings(BaseSettings):
     """An admin API key to create in the default project at start, if it does not exist."""
 
     session_secret: str = ""
-    """Signs the dashboard's sessions; empty means one made in data_dir at first use."""
+    """Signs the dashboard's sessions and links to artifacts; empty means one made in data_dir at
+    first use."""
 
     model_roots: Annotated[tuple[Path, ...], NoDecode] = ()
     """Folders, separated by colons, under which models of type `path` must lie."""
     dataset_roots: Annotated[tuple[Path, ...], NoDecode] = ()
     """Folders, separated by colons, under which datasets of type `path` must lie."""
+    hub_endpoint: str = "https://huggingface.co"
+    """The hub that models and datasets of type `hub` come from."""
+    secret_key: str = ""
+    """Encrypts the projects' hub tokens; empty means one made in data_dir at first use."""
+    max_model_bytes: int = 16 << 30
+    """Largest model that is taken, by the bytes of its tensors."""
     max_body_bytes: int = 1 << 20
     """Largest JSON body."""
     max_upload_bytes: int = 2 << 30
-    """Largest dataset upload."""
+    """Largest upload of a dataset, or of all files of a model."""
     cache_max_bytes: int = 20 << 30
-    """Adapted models and statistics beyond this are dropped, least recently used first."""
+    """Adapted models and statistics beyond this are dropped, least recently used first; what was
+    downloaded from a hub has the same limit of its own."""
 
     queues: Annotated[tuple[str, ...], NoDecode] = ("default",)
     """Queues this worker serves, separated by commas."""
@@ -76,6 +84,10 @@ class Settings(BaseSettings):
     """After SIGTERM a runner has this long to write a checkpoint."""
     log_level: str = "INFO"
     """DEBUG, INFO, WARNING or ERROR."""
+    max_queued_jobs: int = Field(default=1000, ge=0)
+    """Waiting jobs (queued or paused) that a project may have; 0 means any number."""
+    rate_limit_per_s: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """Requests a second that one API key may make of one API process; 0 means any number."""
 
     @field_validator("data_dir")
     @classmethod
@@ -116,6 +128,10 @@ class Settings(BaseSettings):
     @property
     def cache_dir(self) -> Path:
         return self.data_dir / "cache"
+
+    @property
+    def hub_cache_dir(self) -> Path:
+        return self.data_dir / "hub"
 
     @property
     def storage_dir(self) -> Path:

@@ -20,6 +20,7 @@ from core.database.tables import (
     Project,
     SpectraRecord,
     Table,
+    UploadedModel,
     now,
 )
 from core.recipe import Recipe
@@ -76,6 +77,21 @@ def make_dataset(session: Session, **overrides: Any) -> Dataset:
         "storage_key": f"datasets/{identifier}/data.csv",
     }
     return _add_owned(session, Dataset, values | overrides)
+
+
+def make_uploaded_model(session: Session, **overrides: Any) -> UploadedModel:
+    identifier = overrides.pop("id", new_id("md"))
+    values: dict[str, Any] = {
+        "id": identifier,
+        "name": "tiny",
+        "family": "bert",
+        "params": 100,
+        "bytes": 400,
+        "digest": DIGEST,
+        "files": [{"name": "config.json", "bytes": 2, "sha256": DIGEST}],
+        "storage_prefix": f"models/{identifier}",
+    }
+    return _add_owned(session, UploadedModel, values | overrides)
 
 
 def make_job(session: Session, **overrides: Any) -> Job:

@@ -18,6 +18,14 @@ RUNNER: tuple[str, ...] = (sys.executable, "-m", "worker.runner")
 READ_BYTES = 1 << 20
 LONGEST_LINE = 32 << 20
 KEPT_VARIABLES = ("PATH", "HOME", "TMPDIR", "LANG", "TZ", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
+FOR_DOWNLOADS = (
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+)
 KEPT_PREFIXES = ("LC_", "CUDA_", "NVIDIA_", "PYTHON", "PYTORCH_", "TORCH_", "HF_HOME", "XDG_")
 
 
@@ -134,7 +142,7 @@ def runner_environment(threads: int) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if name in KEPT_VARIABLES or name.startswith(KEPT_PREFIXES)
+        if name in KEPT_VARIABLES or name.upper() in FOR_DOWNLOADS or name.startswith(KEPT_PREFIXES)
     }
     return kept | {
         "HF_HUB_OFFLINE": "1",

@@ -22,6 +22,7 @@ from core.recipe import Recipe
 from core.recipe.events import Event, RunFailed, RunnerReady, RunStopped, StageStarted
 from worker.assignment import Assignment
 from worker.device import choose_device
+from worker.inputs import STAGE, bring_dataset, bring_model
 
 NICENESS = 10
 PR_SET_PDEATHSIG = 1
@@ -75,6 +76,7 @@ def run(assignment: Assignment, stop: threading.Event) -> Iterator[Event]:
     try:
         device = choose_device(assignment.device)
         yield prepare(device, assignment.threads)
+        stage = STAGE
         with contextlib.closing(compress(assignment, device)) as events:
             for event in events:
                 stage = event.stage if isinstance(event, StageStarted) else stage
@@ -105,15 +107,18 @@ def prepare(device: str, threads: int) -> RunnerReady:
 
 
 def compress(assignment: Assignment, device: str) -> Generator[Event, None, None]:
+    """Bring model and dataset here, then run the pipeline on them."""
     from core.compression.pipeline import run as run_pipeline
     from core.compression.workspace import Workspace
 
     recipe = Recipe.model_validate_json(json.dumps(assignment.recipe))
+    model = yield from bring_model(assignment)
+    dataset = yield from bring_dataset(assignment)
     workspace = Workspace(
         directory=assignment.directory,
         cache=assignment.cache,
-        model=assignment.model,
-        dataset=assignment.dataset,
+        model=model,
+        dataset=dataset,
         device=device,
         threads=assignment.threads,
     )

@@ -12,7 +12,6 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -33,6 +32,7 @@ from worker.assignment import Assignment
 from worker.attempt import Attempt, Crashed, Failed, StoodDown, Succeeded, Verdict
 from worker.lease import Lease, LeaseLost
 from worker.process import RUNNER, RunnerProcess
+from worker.sources import Sources
 from worker.threads import runner_threads
 
 log = structlog.get_logger(__name__)
@@ -119,25 +119,19 @@ class Supervisor:
 
     def _assignment(self) -> Assignment:
         settings = self._place.settings
+        sources = Sources(self._job, self._place.storage, settings, self._place.sessions)
         return Assignment(
             job_id=self._claim.job_id,
             epoch=self._claim.epoch,
             recipe=self._job.recipe,
             directory=self._directory,
             cache=settings.cache_dir / self._job.project_id,
-            model=Path(self._job.inputs["model_path"]),
-            dataset=self._dataset(),
+            model=sources.model(),
+            dataset=sources.dataset(),
             device=settings.device,
             threads=runner_threads(settings.threads),
             events_fd=-1,
         )
-
-    def _dataset(self) -> Path:
-        """A local file: the one named by path, or the storage's copy of the uploaded one."""
-        inputs = self._job.inputs
-        if inputs["dataset_key"] is not None:
-            return self._place.storage.path(inputs["dataset_key"])
-        return Path(inputs["dataset_path"])
 
     def _settle(self, verdict: Verdict) -> JobState:
         """Write the end of the attempt, insisting while the lease lasts."""

@@ -1,16 +1,14 @@
-"""A model on disk, read without its numbers: config, tensor shapes, sizes and a digest.
+"""A model's files, read without their numbers: config, tensor shapes, sizes and a digest.
 
-Nothing here runs, unpickles or imports what the folder holds. Every refusal is a ModelError at
+Nothing here runs, unpickles or imports what the files hold. Every refusal is a ModelError at
 /model/path; what is accepted is still only ever loaded inside a runner.
 """
 
-import hashlib
 import os
 import re
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +17,13 @@ from core.planning.headers import (
     FLOATING,
     MAX_TENSORS,
     TensorInfo,
+    Tensors,
     parse_object,
     read_header,
     refused,
     shown,
 )
+from core.planning.model_files import ModelFiles, files_in
 from core.recipe.recipe import fingerprint
 
 WEIGHTS = "model.safetensors"
@@ -41,29 +41,35 @@ TOKENIZER_FILES = (
     "vocab.json",
     "vocab.txt",
 )
+VOCABULARIES = frozenset(
+    {
+        *("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model"),
+        *("sentencepiece.bpe.model", "tokenizer.model"),
+    }
+)
+"""A tokenizer has at least one of these."""
 MAX_JSON_BYTES = 4 * 2**20
 MAX_SHARDS = 256
 SHARD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}\.safetensors", re.ASCII)
 MAX_INTEGER = 1_000_000
 MAX_LAYERS = 1000
-SETTLED_NS = 2_000_000_000
-"""A file changed later than this ago may change again without its time stamp showing it."""
 BUILT_IN_ATTENTION = (None, "eager", "sdpa", "flash_attention_2", "flex_attention")
 
 TIED_COPIES = {
     "cls.predictions.decoder.weight": "embeddings.word_embeddings.weight",
     "cls.predictions.decoder.bias": "cls.predictions.bias",
+    "lm_head.weight": "embed_tokens.weight",
     "lm_head.decoder.weight": "embeddings.word_embeddings.weight",
     "lm_head.decoder.bias": "lm_head.bias",
     "generator_lm_head.weight": "embeddings.word_embeddings.weight",
     "vocab_projector.weight": "embeddings.word_embeddings.weight",
 }
-"""Tensors that old checkpoints store a second time, and the end of the first one's name."""
+"""Tensors that some checkpoints store a second time, and the end of the first one's name."""
+UNTIED_UNLESS_SAID = {"llama", "mistral", "qwen2"}
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    folder: Path
     config: Mapping[str, Any]
     model_type: str
     architectures: tuple[str, ...]
@@ -82,29 +88,41 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     Raises ModelError for what is missing, malformed, out of bounds, or would need foreign code.
     """
     try:
-        return _read(folder)
+        return checkpoint_of(files_in(folder))
     except OSError as error:
         raise refused(f"the model cannot be read: {error.strerror}") from error
+
+
+def checkpoint_of(files: ModelFiles, *, hashed: bool = True) -> Checkpoint:
+    """The same of files anywhere. Equal files give equal checkpoints, wherever they lie.
+
+    Not hashed, no file is read whole, and the digest is empty.
+    """
+    try:
+        config = read_config(files)
+        _refuse_foreign_code(files)
+        return described(config, read_tensors(files), digest_of(files) if hashed else "")
     except RecursionError as error:
         raise refused("a JSON file of the model is nested too deeply") from error
 
 
-def _read(folder: Path) -> Checkpoint:
-    _refuse_links(folder)
-    config = _read_config(folder)
-    _refuse_foreign_code(folder)
-    files = _weight_files(folder)
-    tensors = _read_tensors(files)
+def described(config: dict[str, Any], tensors: Tensors, digest: str) -> Checkpoint:
     return Checkpoint(
-        folder=folder,
         config=config,
         model_type=config["model_type"],
         architectures=tuple(config.get("architectures") or ()),
         tensors=tensors,
         bytes=sum(tensor.bytes for tensor in tensors.values()),
-        params=_count_params(tensors, tied=config.get("tie_word_embeddings", True) is not False),
-        digest=_digest(folder, files),
+        params=_count_params(tensors, tied=_is_tied(config)),
+        digest=digest,
     )
+
+
+def names_of(files: ModelFiles) -> list[str]:
+    """The files that a run reads: config, weights with their index, tokenizer."""
+    weights = _weight_names(files)
+    index = [INDEX] if WEIGHTS not in files.names else []
+    return ["config.json", *weights, *index, *_tokenizer_names(files)]
 
 
 def resolve_under_roots(
@@ -114,14 +132,22 @@ def resolve_under_roots(
     pointer: str = "/model/path",
     error: type[RecipeError] = ModelError,
 ) -> Path:
-    """The real path of an existing file or folder under one of the roots, links resolved.
+    """The real path of an existing file or folder under one of the roots.
 
-    A relative path is looked for under each root. Raises `error` at `pointer` for anything else; a
-    path outside the roots gets the same answer whether it exists or not.
+    A relative path is looked for under each root; a link below a root is never followed. Raises
+    `error` at `pointer` for anything else; a path outside the roots gets the same answer whether it
+    exists or not.
     """
     if ".." in Path(path).parts or "\0" in path:
         raise error("the path must not contain '..' or a zero byte", pointer=pointer)
-    candidates = (Path(root, path) for root in roots)
+    candidates = [Path(root, path) for root in roots]
+    link = next((each for each in map(partial(_link_below, roots), candidates) if each), None)
+    if link is not None:
+        raise error(
+            f"{shown(link.name)} on the path is a link, and links are not followed",
+            hint="name the folder itself, or copy it under the root",
+            pointer=pointer,
+        )
     inside = [found for found in map(_resolved, candidates) if found and _lies_under(found, roots)]
     if not inside:
         raise error(
@@ -135,6 +161,19 @@ def resolve_under_roots(
     return existing
 
 
+def _link_below(roots: Sequence[Path], path: Path) -> Path | None:
+    """The first link on the way that lies in a root; a root itself may be one."""
+    for step in (*reversed(path.parents), path):
+        try:
+            is_link = step.is_symlink() and step not in roots
+        except (OSError, ValueError):
+            return None
+        parent = _resolved(step.parent) if is_link else None
+        if parent and _lies_under(parent, roots):
+            return step
+    return None
+
+
 def _resolved(path: Path) -> Path | None:
     try:
         return path.resolve()
@@ -146,26 +185,17 @@ def _lies_under(path: Path, roots: Sequence[Path]) -> bool:
     return any(path.is_relative_to(root.resolve()) for root in roots)
 
 
-def _refuse_links(folder: Path) -> None:
-    if not folder.is_dir():
-        raise refused("the model's path is not a folder")
-    for entry in folder.iterdir():
-        if entry.is_symlink():
-            raise refused(
-                f"{shown(entry.name)} is a link", hint="copy the files themselves: cp -rL"
-            )
+def _read_object(files: ModelFiles, name: str) -> dict[str, Any]:
+    if name not in files.names:
+        raise refused(f"the model's folder has no {name}")
+    if files.size(name) > MAX_JSON_BYTES:
+        raise refused(f"{name} is over {MAX_JSON_BYTES >> 20} MB")
+    return parse_object(files.read(name, 0, MAX_JSON_BYTES), name)
 
 
-def _read_bounded(path: Path) -> bytes:
-    if not path.is_file():
-        raise refused(f"the model's folder has no {path.name}")
-    if path.stat().st_size > MAX_JSON_BYTES:
-        raise refused(f"{path.name} is over {MAX_JSON_BYTES >> 20} MB")
-    return path.read_bytes()
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
-    config = parse_object(_read_bounded(folder / "config.json"), "config.json")
+def read_config(files: ModelFiles) -> dict[str, Any]:
+    """config.json, every number in it bounded."""
+    config = _read_object(files, "config.json")
     _refuse_large_integers("config", config)
     architectures = config.get("architectures") or []
     if not (isinstance(architectures, list) and all(isinstance(a, str) for a in architectures)):
@@ -190,12 +220,12 @@ def _refuse_large_integers(name: str, value: Any) -> None:
             raise refused(f"config.json: {shown(name)} is beyond ±{bound:,}")
 
 
-def _refuse_foreign_code(folder: Path) -> None:
+def _refuse_foreign_code(files: ModelFiles) -> None:
     """Refuse references to Python files or kernels, in the config and in the tokenizer's."""
     for name in ("config.json", "tokenizer_config.json"):
-        if not (folder / name).exists():
+        if name not in files.names:
             continue
-        for key, value in _items(parse_object(_read_bounded(folder / name), name)):
+        for key, value in _items(_read_object(files, name)):
             if key in {"auto_map", "custom_pipelines"}:
                 raise refused(
                     f"{name} has {key}: the model needs code of its own, which is never run",
@@ -214,12 +244,12 @@ def _items(value: Any) -> Iterable[tuple[str, Any]]:
         yield from _items(each)
 
 
-def _weight_files(folder: Path) -> tuple[Path, ...]:
-    if (folder / WEIGHTS).is_file():
-        return (folder / WEIGHTS,)
-    if (folder / INDEX).is_file():
-        return tuple(_shard(folder, name) for name in _shard_names(folder))
-    if any(folder.glob("*.bin")) or any(folder.glob("*.pt")) or any(folder.glob("*.pth")):
+def _weight_names(files: ModelFiles) -> list[str]:
+    if WEIGHTS in files.names:
+        return [WEIGHTS]
+    if INDEX in files.names:
+        return [_shard(files, name) for name in _shard_names(files)]
+    if any(name.endswith((".bin", ".pt", ".pth")) for name in files.names):
         raise refused(
             "the weights are pickled, and pickles can run code",
             hint="save it with safe_serialization: model.save_pretrained(…)",
@@ -227,8 +257,8 @@ def _weight_files(folder: Path) -> tuple[Path, ...]:
     raise refused(f"the model's folder has neither {WEIGHTS} nor {INDEX}")
 
 
-def _shard_names(folder: Path) -> list[str]:
-    weight_map = parse_object(_read_bounded(folder / INDEX), INDEX).get("weight_map")
+def _shard_names(files: ModelFiles) -> list[str]:
+    weight_map = _read_object(files, INDEX).get("weight_map")
     if not (isinstance(weight_map, dict) and weight_map):
         raise refused(f"{INDEX} has no weight_map")
     names = list(weight_map.values())
@@ -237,21 +267,23 @@ def _shard_names(folder: Path) -> list[str]:
     return sorted(set(names))
 
 
-def _shard(folder: Path, name: str) -> Path:
+def _shard(files: ModelFiles, name: str) -> str:
     """Only a plain name of a safetensors file beside the index is a shard."""
     if not SHARD_NAME.fullmatch(name):
         raise refused(f"{INDEX} names {shown(name)}, which is no safetensors file of this folder")
-    if not (folder / name).is_file():
+    if name not in files.names:
         raise refused(f"the model's folder has no {name}, which {INDEX} names")
-    return folder / name
+    return name
 
 
-def _read_tensors(files: Iterable[Path]) -> dict[str, TensorInfo]:
-    tensors: dict[str, TensorInfo] = {}
-    for file in files:
-        for name, tensor in read_header(file).items():
+def read_tensors(files: ModelFiles) -> Tensors:
+    """Every tensor of the weights, from the headers alone."""
+    tensors: Tensors = {}
+    for file in _weight_names(files):
+        found = read_header(partial(files.read, file), files.size(file), file)
+        for name, tensor in found.items():
             if name in tensors:
-                raise refused(f"{file.name} repeats the tensor {shown(name)}")
+                raise refused(f"{file} repeats the tensor {shown(name)}")
             tensors[name] = tensor
         if len(tensors) > MAX_TENSORS:
             raise refused(f"the checkpoint has more than {MAX_TENSORS:,} tensors")
@@ -264,6 +296,11 @@ def _count_params(tensors: Mapping[str, TensorInfo], tied: bool) -> int:
     return sum(tensors[name].size for name in counted if tensors[name].dtype in FLOATING)
 
 
+def _is_tied(config: Mapping[str, Any]) -> bool:
+    by_default = config["model_type"] not in UNTIED_UNLESS_SAID
+    return config.get("tie_word_embeddings", by_default) is not False
+
+
 def _is_copy(name: str, tensors: Mapping[str, TensorInfo]) -> bool:
     source = TIED_COPIES[name]
     return any(
@@ -272,26 +309,13 @@ def _is_copy(name: str, tensors: Mapping[str, TensorInfo]) -> bool:
     )
 
 
-def _digest(folder: Path, weights: Sequence[Path]) -> str:
-    tokenizer = (folder / name for name in TOKENIZER_FILES)
-    index = (folder / INDEX,) if len(weights) > 1 else ()
-    files = [folder / "config.json", *weights, *index, *filter(Path.is_file, tokenizer)]
-    return fingerprint({file.name: _content_hash(file) for file in files})
+def digest_of(files: ModelFiles) -> str:
+    """SHA-256 over names and contents of config, weights, index of several, and tokenizer."""
+    weights = _weight_names(files)
+    index = [INDEX] if len(weights) > 1 else []
+    names = ["config.json", *weights, *index, *_tokenizer_names(files)]
+    return fingerprint({name: files.sha256(name) for name in names})
 
 
-def _content_hash(path: Path) -> str:
-    status = path.stat()
-    if time.time_ns() - status.st_mtime_ns < SETTLED_NS:
-        return _sha256(path)
-    return _settled_hash(path, status.st_size, status.st_mtime_ns, status.st_ino)
-
-
-@lru_cache(maxsize=4096)
-def _settled_hash(path: Path, size: int, mtime_ns: int, inode: int) -> str:
-    """Remembered for as long as the file looks untouched."""
-    return _sha256(path)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _tokenizer_names(files: ModelFiles) -> list[str]:
+    return [name for name in TOKENIZER_FILES if name in files.names]

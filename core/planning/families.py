@@ -1,7 +1,7 @@
 """Which linear layers of a known architecture are factorized, as data.
 
 A family lists the layers of one Transformer block in the order of the transformers module; names
-are those of the AutoModelForSequenceClassification model, shapes are checked against the config.
+are those of a model with a head, shapes are checked against the config.
 """
 
 from dataclasses import dataclass
@@ -10,6 +10,10 @@ from core.errors import ModelError
 from core.planning.checkpoint import Checkpoint
 from core.planning.headers import FLOATING, refused, shown
 from core.planning.plan import TargetLayer
+from core.recipe.task import Task
+
+HEADLESS = frozenset({"embedding"})
+"""Tasks whose model is the base model itself."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,10 @@ class Family:
     depth: str
     """Config key: how many blocks."""
     layers: tuple[tuple[str, str, str], ...]
-    """Module name inside a block, config key of out_features, config key of in_features."""
+    """Module name inside a block, size of out_features, size of in_features: a key of the config,
+    or one of `HEAD_SIZES`."""
+    reads_forward: bool = False
+    """No token sees a later one: a language model that predicts the next token."""
 
 
 BERT_LAYERS = (
@@ -42,12 +49,28 @@ DISTILBERT_LAYERS = (
     ("ffn.lin1", "hidden_dim", "dim"),
     ("ffn.lin2", "dim", "hidden_dim"),
 )
+LLAMA_LAYERS = (
+    ("self_attn.q_proj", "query_size", "hidden_size"),
+    ("self_attn.k_proj", "key_value_size", "hidden_size"),
+    ("self_attn.v_proj", "key_value_size", "hidden_size"),
+    ("self_attn.o_proj", "hidden_size", "query_size"),
+    ("mlp.gate_proj", "intermediate_size", "hidden_size"),
+    ("mlp.up_proj", "intermediate_size", "hidden_size"),
+    ("mlp.down_proj", "hidden_size", "intermediate_size"),
+)
+"""Grouped-query attention: several query heads share a key head and a value head."""
+
+HEAD_SIZES = {"query_size": "num_attention_heads", "key_value_size": "num_key_value_heads"}
+"""Sizes of so many heads of `head_dim` each."""
 
 FAMILIES: dict[str, Family] = {
     "bert": Family("bert", "encoder.layer", "num_hidden_layers", BERT_LAYERS),
     "roberta": Family("roberta", "encoder.layer", "num_hidden_layers", BERT_LAYERS),
     "electra": Family("electra", "encoder.layer", "num_hidden_layers", BERT_LAYERS),
     "distilbert": Family("distilbert", "transformer.layer", "n_layers", DISTILBERT_LAYERS),
+    "llama": Family("model", "layers", "num_hidden_layers", LLAMA_LAYERS, reads_forward=True),
+    "mistral": Family("model", "layers", "num_hidden_layers", LLAMA_LAYERS, reads_forward=True),
+    "qwen2": Family("model", "layers", "num_hidden_layers", LLAMA_LAYERS, reads_forward=True),
 }
 """By the config's model_type."""
 
@@ -61,21 +84,51 @@ def family_of(model_type: str) -> Family:
     return FAMILIES[model_type]
 
 
-def target_layers(checkpoint: Checkpoint) -> tuple[TargetLayer, ...]:
-    """The factorizable layers in model order, named as in the sequence-classification model.
+def target_layers(checkpoint: Checkpoint, task: Task | None = None) -> tuple[TargetLayer, ...]:
+    """The factorizable layers in model order, named as in the model that the task asks for.
 
-    A checkpoint of the bare base model (no ``bert.`` before its names) gives the same names.
-    Raises ModelError where the family is unknown or the tensors are not those the config promises.
+    That is one with a head, except for embeddings. A checkpoint of the bare base model (no
+    ``bert.`` before its names) gives the same names. Raises ModelError where the family is unknown,
+    its tensors are not those the config promises, or it cannot do the task.
     """
     family = family_of(checkpoint.model_type)
+    if task is not None:
+        _refuse_other_tasks(checkpoint.model_type, family, task)
+    prefix = "" if task is not None and task.type in HEADLESS else f"{family.prefix}."
     depth = _config_size(checkpoint, family.depth)
     stored = _stored_prefix(checkpoint, family)
     _refuse_deeper(checkpoint, f"{stored}{family.blocks}.{depth}.")
     return tuple(
-        _target(checkpoint, family, stored, f"{family.blocks}.{block}.{name}", out_key, in_key)
+        _target(checkpoint, prefix, stored, f"{family.blocks}.{block}.{name}", out_key, in_key)
         for block in range(depth)
         for name, out_key, in_key in family.layers
     )
+
+
+def _refuse_other_tasks(model_type: str, family: Family, task: Task) -> None:
+    """A language model reads forward, what classifies and marks texts reads in both directions."""
+    if task.type == "embedding" or (task.type == "causal-lm") == family.reads_forward:
+        return
+    fitting = [
+        name for name, other in FAMILIES.items() if other.reads_forward != family.reads_forward
+    ]
+    raise refused(
+        f"a {model_type} model cannot be compressed for {task.type}",
+        hint=f"architectures for {task.type}: {', '.join(fitting)}",
+    )
+
+
+def _size(checkpoint: Checkpoint, key: str) -> int:
+    """Of a layer's side, in features."""
+    if key not in HEAD_SIZES:
+        return _config_size(checkpoint, key)
+    query_heads = _config_size(checkpoint, "num_attention_heads")
+    heads = query_heads
+    if checkpoint.config.get(HEAD_SIZES[key]) is not None:
+        heads = _config_size(checkpoint, HEAD_SIZES[key])
+    if checkpoint.config.get("head_dim") is not None:
+        return heads * _config_size(checkpoint, "head_dim")
+    return heads * (_config_size(checkpoint, "hidden_size") // query_heads)
 
 
 def _config_size(checkpoint: Checkpoint, key: str) -> int:
@@ -97,19 +150,19 @@ def _refuse_deeper(checkpoint: Checkpoint, next_block: str) -> None:
 
 
 def _target(
-    checkpoint: Checkpoint, family: Family, stored: str, path: str, out_key: str, in_key: str
+    checkpoint: Checkpoint, prefix: str, stored: str, path: str, out_key: str, in_key: str
 ) -> TargetLayer:
     tensor = checkpoint.tensors.get(f"{stored}{path}.weight")
     if tensor is None:
         raise _lacking(f"{stored}{path}.weight")
-    expected = (_config_size(checkpoint, out_key), _config_size(checkpoint, in_key))
+    expected = (_size(checkpoint, out_key), _size(checkpoint, in_key))
     if tensor.shape != expected:
         raise refused(f"{path}.weight is {list(tensor.shape)}, config.json says {list(expected)}")
     if tensor.dtype not in FLOATING:
         raise refused(
             f"{path}.weight is {tensor.dtype}; only floating-point weights are factorized"
         )
-    return TargetLayer(f"{family.prefix}.{path}", *expected)
+    return TargetLayer(f"{prefix}{path}", *expected)
 
 
 def _lacking(tensor: str) -> ModelError:

@@ -6,8 +6,8 @@ Format: eight bytes of little-endian length n, n bytes of JSON, then the tensors
 import json
 import math
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from core.errors import ModelError
@@ -39,6 +39,10 @@ class TensorInfo:
         return self.size * ITEM_BYTES[self.dtype]
 
 
+Tensors = dict[str, TensorInfo]
+"""By name."""
+
+
 def refused(message: str, hint: str | None = None) -> ModelError:
     return ModelError(message, hint=hint, pointer="/model/path")
 
@@ -59,19 +63,18 @@ def parse_object(content: bytes, name: str) -> dict[str, Any]:
     return parsed
 
 
-def read_header(path: Path) -> dict[str, TensorInfo]:
+def read_header(read: Callable[[int, int], bytes], file_bytes: int, name: str) -> Tensors:
     """The tensors of one safetensors file in the order of their bytes.
 
-    Raises ModelError where the header is over 16 MB, malformed, or disagrees with the file's size.
+    `read` gives the bytes of a span: (start, length). Raises ModelError where the header is over
+    16 MB, malformed, or disagrees with the file's size.
     """
-    file_bytes = path.stat().st_size
-    with path.open("rb") as file:
-        length = _header_length(file.read(LENGTH_BYTES), file_bytes, path.name)
-        entries = parse_object(file.read(length), path.name)
+    length = _header_length(read(0, LENGTH_BYTES), file_bytes, name)
+    entries = parse_object(read(LENGTH_BYTES, length), name)
     entries.pop("__metadata__", None)
     if len(entries) > MAX_TENSORS:
-        raise refused(f"{path.name} lists {len(entries):,} tensors; {MAX_TENSORS:,} are allowed")
-    return _laid_out(entries, file_bytes - LENGTH_BYTES - length, path.name)
+        raise refused(f"{name} lists {len(entries):,} tensors; {MAX_TENSORS:,} are allowed")
+    return _laid_out(entries, file_bytes - LENGTH_BYTES - length, name)
 
 
 def _header_length(prefix: bytes, file_bytes: int, name: str) -> int:

@@ -1,5 +1,6 @@
 """Targets are compared with the modules of real transformers models."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +8,16 @@ import pytest
 from torch import nn
 from transformers import (
     AutoModel,
+    AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     BertConfig,
     DistilBertConfig,
     ElectraConfig,
+    LlamaConfig,
+    MistralConfig,
     PreTrainedConfig,
+    PreTrainedModel,
+    Qwen2Config,
     RobertaConfig,
 )
 
@@ -19,9 +25,15 @@ from core.errors import ModelError
 from core.planning.checkpoint import read_checkpoint
 from core.planning.families import FAMILIES, target_layers
 from core.planning.plan import TargetLayer
+from core.recipe.sources import PathDataset
+from core.recipe.task import CausalLm, Embedding, Task, TextClassification
 from tests.planning.checkpoints import bert_tensors, write_bert, write_config
 from tests.planning.test_read_checkpoint import minilm_folder
 
+DATASET = PathDataset(path="rows.csv")
+EMBEDDING = Embedding(dataset=DATASET)
+CAUSAL_LM = CausalLm(dataset=DATASET)
+CLASSIFICATION = TextClassification(dataset=DATASET)
 SIZES = {
     "hidden_size": 8,
     "intermediate_size": 16,
@@ -34,6 +46,9 @@ CONFIGS: list[PreTrainedConfig] = [
     RobertaConfig(**SIZES),
     ElectraConfig(**SIZES, embedding_size=4),
     DistilBertConfig(dim=8, hidden_dim=16, n_layers=2, n_heads=2, vocab_size=11),
+    LlamaConfig(**SIZES, num_key_value_heads=1, head_dim=6, tie_word_embeddings=True),
+    MistralConfig(**SIZES, num_key_value_heads=1, head_dim=None),
+    Qwen2Config(**SIZES, num_key_value_heads=2, tie_word_embeddings=True),
 ]
 
 
@@ -42,8 +57,15 @@ def block_linears(model: nn.Module) -> tuple[TargetLayer, ...]:
     return tuple(
         TargetLayer(name, module.out_features, module.in_features)
         for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and ".layer." in name
+        if isinstance(module, nn.Linear) and re.search(r"layers?\.\d", name)
     )
+
+
+def with_head(config: PreTrainedConfig) -> PreTrainedModel:
+    forward = FAMILIES[config.model_type].reads_forward
+    auto_class = AutoModelForCausalLM if forward else AutoModelForSequenceClassification
+    model: PreTrainedModel = auto_class.from_config(config)
+    return model
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.model_type)
@@ -51,10 +73,38 @@ def block_linears(model: nn.Module) -> tuple[TargetLayer, ...]:
 def test_targets_are_the_models_own_modules(
     config: PreTrainedConfig, headless: bool, tmp_path: Path
 ) -> None:
-    model = AutoModelForSequenceClassification.from_config(config)
+    model = with_head(config)
     saved = AutoModel.from_config(config) if headless else model
     saved.save_pretrained(tmp_path)
     assert target_layers(read_checkpoint(tmp_path)) == block_linears(model)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.model_type)
+@pytest.mark.parametrize("headless", [False, True])
+def test_targets_of_embeddings_are_the_base_models_modules(
+    config: PreTrainedConfig, headless: bool, tmp_path: Path
+) -> None:
+    base = AutoModel.from_config(config)
+    (base if headless else with_head(config)).save_pretrained(tmp_path)
+    assert target_layers(read_checkpoint(tmp_path), EMBEDDING) == block_linears(base)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.model_type)
+def test_tied_embeddings_count_once(config: PreTrainedConfig, tmp_path: Path) -> None:
+    model = with_head(config)
+    model.save_pretrained(tmp_path)
+    assert read_checkpoint(tmp_path).params == sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize(("family", "task"), [("bert", CAUSAL_LM), ("llama", CLASSIFICATION)])
+def test_a_family_that_cannot_do_the_task_is_refused(
+    family: str, task: Task, tmp_path: Path
+) -> None:
+    config = next(config for config in CONFIGS if config.model_type == family)
+    with_head(config).save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match=task.type) as refused:
+        target_layers(read_checkpoint(tmp_path), task)
+    assert refused.value.pointer == "/model/path"
 
 
 def test_every_family_is_tested() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from core.errors import ModelError
-from core.planning import checkpoint as checkpoint_module
+from core.planning import model_files
 from core.planning.checkpoint import read_checkpoint
 from core.planning.headers import MAX_HEADER_BYTES
 from tests.planning.checkpoints import (
@@ -96,9 +96,9 @@ def test_a_settled_file_is_hashed_once(tmp_path: Path) -> None:
     for file in folder.iterdir():
         os.utime(file, (1_700_000_000, 1_700_000_000))
     read_checkpoint(folder)
-    before = checkpoint_module._settled_hash.cache_info()
+    before = model_files.settled_hash.cache_info()
     read_checkpoint(folder)
-    after = checkpoint_module._settled_hash.cache_info()
+    after = model_files.settled_hash.cache_info()
     assert (after.misses - before.misses, after.hits - before.hits) == (0, 3)
 
 

@@ -19,14 +19,17 @@ def test_absolute_and_relative_paths_are_found(root: Path) -> None:
     assert resolve_under_roots("model", [root.parent / "secret", root]) == expected
 
 
-def test_links_are_resolved_before_the_check(root: Path) -> None:
+@pytest.mark.parametrize("path", ["out", "in", "loop", "in/config.json", "up/root/model"])
+def test_a_link_below_a_root_is_never_followed(root: Path, path: str) -> None:
     (root / "out").symlink_to(root.parent / "secret")
     (root / "in").symlink_to(root / "model")
     (root / "loop").symlink_to(root / "loop")
-    assert resolve_under_roots("in", [root]) == (root / "model").resolve()
-    for name in ("out", "loop"):
-        with pytest.raises(ModelError):
-            resolve_under_roots(name, [root])
+    (root / "up").symlink_to(root.parent)
+    (root / "model" / "config.json").write_text("{}")
+    for asked in (path, str(root / path)):
+        with pytest.raises(ModelError, match="is a link") as caught:
+            resolve_under_roots(asked, [root])
+        assert caught.value.hint
 
 
 def test_a_root_may_itself_be_a_link(root: Path, tmp_path: Path) -> None:

@@ -1,0 +1,54 @@
+"""An earlier job's artifact as the dense checkpoint that its factors multiply back to."""
+
+from core.planning.checkpoint import (
+    TOKENIZER_FILES,
+    WEIGHTS,
+    Checkpoint,
+    described,
+    digest_of,
+    read_config,
+    read_tensors,
+)
+from core.planning.headers import TensorInfo, Tensors, refused, shown
+from core.planning.model_files import ModelFiles
+from core.recipe.recipe import fingerprint
+
+PREFIX, CLASS_PREFIX = "rankwise-", "Rankwise"
+"""What an artifact's model type and class name begin with."""
+READ_FILES = frozenset({"config.json", WEIGHTS, *TOKENIZER_FILES})
+"""The artifact's files that a later job reads."""
+
+
+def checkpoint_of_artifact(files: ModelFiles, *, hashed: bool = True) -> Checkpoint:
+    """Shapes, sizes and counts of the dense model; its digest is the artifact's own.
+
+    Raises ModelError where the files are no artifact.
+    """
+    config = read_config(files)
+    model_type = config["model_type"]
+    if not (model_type.startswith(PREFIX) and isinstance(config.pop("ranks", None), dict)):
+        raise refused("the files are no artifact of a job")
+    config.pop("auto_map", None)
+    config["model_type"] = model_type.removeprefix(PREFIX)
+    named = config.get("architectures") or []
+    config["architectures"] = [name.removeprefix(CLASS_PREFIX) for name in named]
+    digest = fingerprint({"artifact": digest_of(files)}) if hashed else ""
+    return described(config, dense_tensors(read_tensors(files)), digest)
+
+
+def dense_tensors(tensors: Tensors) -> Tensors:
+    """W [out, in] for each pair of factors outer [out, rank] and inner [rank, in]."""
+    dense: Tensors = {}
+    for name, tensor in tensors.items():
+        layer, _, part = name.rpartition(".")
+        if part == "outer" and f"{layer}.inner" in tensors:
+            dense[f"{layer}.weight"] = _product(layer, tensor, tensors[f"{layer}.inner"])
+        elif not (part == "inner" and f"{layer}.outer" in tensors):
+            dense[name] = tensor
+    return dense
+
+
+def _product(layer: str, outer: TensorInfo, inner: TensorInfo) -> TensorInfo:
+    if len(outer.shape) != 2 or len(inner.shape) != 2 or outer.shape[1] != inner.shape[0]:
+        raise refused(f"the factors of {shown(layer)} do not fit each other")
+    return TensorInfo((outer.shape[0], inner.shape[1]), outer.dtype)
