@@ -23,7 +23,7 @@ FORM_SCHEMA: dict[str, Any] = {
     "properties": {
         "file": {"type": "string", "contentMediaType": "application/octet-stream"},
         "name": {"type": "string", "maxLength": 1000, "description": "Else the file's name."},
-        "format": {"enum": ["csv", "jsonl"], "description": "Else by the file's name."},
+        "format": {"enum": ["csv", "jsonl", "parquet"], "description": "Else by the file's name."},
     },
 }
 FORM_EXAMPLE = {"file": "text,label\nA quiet film.,positive\n", "format": "csv"}
@@ -49,7 +49,7 @@ async def upload_dataset(
     storage: CurrentStorage,
     idempotency: Annotated[Idempotency, Depends()],
 ) -> JSONResponse:
-    """Upload a csv or jsonl table in UTF-8. It is read once, and every row is checked."""
+    """Upload a csv, jsonl or parquet table. It is read once, and every row is checked."""
 
     def stored(form: UploadForm) -> JSONResponse:
         return idempotency.once(

@@ -3,8 +3,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from core.data.preview import ColumnSummary
-from core.data.tables import Row, TableFormat
+from core.data.columns import ColumnSummary
+from core.data.tables import TableFormat
+from core.data.values import Row
 from core.database.tables import Dataset as DatasetTable
 
 EXAMPLE = {
@@ -24,6 +25,7 @@ EXAMPLE = {
             "examples": ["A quiet, lovely film."],
             "counts": None,
             "lengths": [{"up_to": 16, "rows": 210}, {"up_to": 32, "rows": 11790}],
+            "members": None,
         },
         {
             "name": "label",
@@ -33,6 +35,7 @@ EXAMPLE = {
             "examples": ["positive", "negative"],
             "counts": {"positive": 6210, "negative": 5790},
             "lengths": [{"up_to": 16, "rows": 12000}],
+            "members": None,
         },
     ],
     "created_at": "2026-05-04T09:30:00Z",

@@ -10,8 +10,10 @@ from api.datasets.schemas import Dataset, DatasetWithPreview
 from api.idempotency import Answer, Write
 from api.pagination import PageRequest, Rows, fetch
 from api.problems import FieldError, Problem, invalid_parameter, not_found
-from core.data.preview import TableSummary, first_rows, summarize
+from core.data.confined import summarize_confined
+from core.data.preview import TableSummary, first_rows
 from core.data.tables import TableFormat, format_of
+from core.data.values import Row
 from core.database.identifiers import new_id
 from core.database.states import FINISHED
 from core.database.tables import Dataset as DatasetTable
@@ -25,7 +27,7 @@ MAX_NAME = 200
 def prepare_upload(form: UploadForm, project_id: str, storage: Storage) -> Write:
     """Check and store the file; the write that is returned makes it a dataset."""
     format = form_format(form)
-    summary = _summarized(form, format)
+    summary, preview = _summarized(form, format)
     id = new_id("ds")
     row = DatasetTable(
         id=id,
@@ -39,7 +41,6 @@ def prepare_upload(form: UploadForm, project_id: str, storage: Storage) -> Write
         storage_key=f"datasets/{project_id}/{id}.{format}",
         created_at=now(),
     )
-    preview = first_rows(form.path, format)
     storage.put_file(row.storage_key, form.path)
     return lambda session: _added(session, row, preview)
 
@@ -50,7 +51,9 @@ def form_format(form: UploadForm) -> TableFormat:
     format = format_of(form.file_name if named is None else f"table.{named}")
     if format is None:
         shown = form.file_name if named is None else named
-        raise invalid_parameter("format", f"{shown[:64]!r} names no known one", "csv or jsonl")
+        raise invalid_parameter(
+            "format", f"{shown[:64]!r} names no known one", "csv, jsonl or parquet"
+        )
     return format
 
 
@@ -107,15 +110,15 @@ def _unfinished_readers(project_id: str, storage_key: str) -> Any:
     )
 
 
-def _summarized(form: UploadForm, format: TableFormat) -> TableSummary:
+def _summarized(form: UploadForm, format: TableFormat) -> tuple[TableSummary, list[Row]]:
     try:
-        return summarize(form.path, format)
+        return summarize_confined(form.path, format)
     except DataError as error:
         field = FieldError(parameter="file", detail=error.message, code=error.code, hint=error.hint)
         raise Problem("data_refused", f"file: {error.message}", errors=[field]) from None
 
 
-def _added(session: Session, row: DatasetTable, preview: list[Any]) -> Answer:
+def _added(session: Session, row: DatasetTable, preview: list[Row]) -> Answer:
     session.add(row)
     session.flush()
     shown = DatasetWithPreview(**Dataset.of(row).model_dump(), preview=preview)

@@ -1,26 +1,43 @@
-"""Reading csv and jsonl tables row by row, refusing what a later stage could not use.
+"""Reading tables row by row, refusing what a later stage could not use.
 
-Every refusal is a DataError that names the line, counted from 1 in the file.
+Every refusal is a DataError that names the line, counted from 1 in the file, or the row.
 """
 
-import csv
 import json
-import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, NoReturn
+from typing import BinaryIO, Literal
 
+from core.data.csv_rows import csv_rows
+from core.data.jsonl_rows import jsonl_rows
+from core.data.parquet_rows import parquet_rows
+from core.data.values import Row, Scalar, Value
 from core.errors import DataError
 
-TableFormat = Literal["csv", "jsonl"]
-Value = str | int | float | bool | None
-Row = dict[str, Value]
+__all__ = ["Row", "Scalar", "TableFormat", "Value", "format_of", "read_rows"]
 
-SUFFIXES: dict[str, TableFormat] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
-MAX_COLUMNS = 1000
-MAX_LINE_BYTES = 16 << 20
+TableFormat = Literal["csv", "jsonl", "parquet"]
 
-csv.field_size_limit(MAX_LINE_BYTES)
+SUFFIXES: dict[str, TableFormat] = {
+    ".csv": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+}
+OTHERS = {
+    b"PAR1": "a parquet file",
+    b"PK\x03\x04": "a zip archive or a spreadsheet",
+    b"\x1f\x8b": "compressed with gzip",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd",
+    b"BZh": "compressed with bzip2",
+    b"\xfd7zXZ": "compressed with xz",
+    b"SQLite format 3": "a database",
+    b"ARROW1": "an Arrow file",
+    b"\xff\xfe": "in UTF-16",
+    b"\xfe\xff": "in UTF-16",
+}
+"""How files begin that are given names of tables."""
+LOOKED_AT_BYTES = 64 << 10
 
 
 def format_of(name: str) -> TableFormat | None:
@@ -28,127 +45,55 @@ def format_of(name: str) -> TableFormat | None:
     return SUFFIXES.get(Path(name).suffix.lower())
 
 
-def read_rows(path: Path, format: TableFormat) -> Iterator[Row]:
-    """The table's rows, in file order; csv cells are strings, jsonl values keep their types.
+def read_rows(
+    path: Path, format: TableFormat, columns: Collection[str] | None = None
+) -> Iterator[Row]:
+    """The table's rows, in file order; csv cells are strings, other values keep their types.
 
-    Every row has the same columns: those of a csv's header, or of a jsonl's first line.
+    Every row has the same columns: those of a csv's header, a jsonl's first line, or a parquet
+    file's schema; of these only `columns`, where it is given, and what the others hold is not
+    looked at.
     """
     with path.open("rb") as file:
-        yield from (_csv_rows if format == "csv" else _jsonl_rows)(file)
+        _check_beginning(file, format)
+        if format == "parquet":
+            yield from parquet_rows(file, columns)
+        elif format == "jsonl":
+            yield from jsonl_rows(file, columns)
+        else:
+            yield from _chosen(csv_rows(file), columns)
 
 
-def _csv_rows(file: BinaryIO) -> Iterator[Row]:
-    reader = csv.reader((text for _, text in _lines(file)), strict=True)
-    header: list[str] | None = None
-    while (cells := _next_record(reader)) is not None:
-        if header is None:
-            header = _checked_columns(cells, reader.line_num)
-        elif cells:
-            if len(cells) != len(header):
-                counts = f"{len(cells)} cells where the header has {len(header)} columns"
-                _refuse(reader.line_num, f"has {counts}")
-            yield dict(zip(header, cells, strict=True))
-    if header is None:
-        raise DataError("the file is empty", hint="the first line names the columns")
-
-
-def _next_record(reader: Any) -> list[str] | None:
-    try:
-        record: list[str] | None = next(reader, None)
-    except csv.Error as error:
-        _refuse(reader.line_num, f"is not well-formed csv: {error}")
-    return record
-
-
-def _jsonl_rows(file: BinaryIO) -> Iterator[Row]:
-    columns: list[str] | None = None
-    for line, text in _lines(file):
-        if not text.strip():
-            continue
-        row = _parsed_object(line, text)
-        if columns is None:
-            columns = _checked_columns(list(row), line)
-        if row.keys() != set(columns):
-            _refuse(line, "does not have the columns of the first line")
-        yield {column: _checked_value(line, column, row[column]) for column in columns}
+def _chosen(rows: Iterator[Row], columns: Collection[str] | None) -> Iterator[Row]:
     if columns is None:
-        raise DataError("the file is empty", hint="each line is one JSON object")
+        yield from rows
+    else:
+        for row in rows:
+            yield {name: value for name, value in row.items() if name in columns}
 
 
-def _parsed_object(line: int, text: str) -> dict[str, Any]:
+def _check_beginning(file: BinaryIO, format: TableFormat) -> None:
+    """Refuse a file that is plainly something else than its name says."""
+    beginning = file.read(LOOKED_AT_BYTES)
+    file.seek(0)
+    if format == "parquet":
+        return
+    other = next((what for magic, what in OTHERS.items() if beginning.startswith(magic)), None)
+    if other is None and format == "csv" and _is_object(beginning.split(b"\n", 1)[0]):
+        other = "a jsonl file"
+    if other is not None:
+        raise DataError(f"the file is {other}, not {format}", hint=_remedy(other, format))
+
+
+def _is_object(line: bytes) -> bool:
     try:
-        parsed = json.loads(text, object_pairs_hook=_without_doubles)
-    except (ValueError, RecursionError) as error:
-        _refuse(line, f"is not well-formed JSON: {error}")
-    if not isinstance(parsed, dict):
-        _refuse(line, "is not a JSON object")
-    return parsed
+        return line[:1] == b"{" and isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
-def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(dict(pairs)) < len(pairs):
-        raise ValueError("a name appears twice in one object")
-    return dict(pairs)
-
-
-def _checked_value(line: int, column: str, value: Any) -> Value:
-    if isinstance(value, dict | list):
-        _refuse(line, f"holds an {_nested_kind(value)} in column {column!r}, not a plain value")
-    if isinstance(value, float) and not math.isfinite(value):
-        _refuse(line, f"holds a number that is not finite in column {column!r}")
-    if isinstance(value, str):
-        _check_text(line, value)
-    checked: Value = value
-    return checked
-
-
-def _nested_kind(value: dict[str, Any] | list[Any]) -> str:
-    return "object" if isinstance(value, dict) else "array"
-
-
-def _checked_columns(names: list[str], line: int) -> list[str]:
-    if len(names) > MAX_COLUMNS:
-        _refuse(line, f"names {len(names)} columns; at most {MAX_COLUMNS} are allowed")
-    if not names:
-        _refuse(line, "names no columns")
-    seen: set[str] = set()
-    for position, name in enumerate(names, start=1):
-        _check_text(line, name)
-        if not name.strip():
-            _refuse(line, f"gives column {position} no name")
-        if name in seen:
-            _refuse(line, f"names column {name!r} twice")
-        seen.add(name)
-    return names
-
-
-def _lines(file: BinaryIO) -> Iterator[tuple[int, str]]:
-    """(line number, text with its line ending), decoded strictly as UTF-8."""
-    offset, line = 0, 1
-    while raw := file.readline(MAX_LINE_BYTES + 1):
-        if len(raw) > MAX_LINE_BYTES:
-            _refuse(line, f"is longer than {MAX_LINE_BYTES >> 20} MiB")
-        text = _decoded(raw, line, offset)
-        yield line, text.removeprefix("\ufeff") if line == 1 else text
-        offset, line = offset + len(raw), line + 1
-
-
-def _decoded(raw: bytes, line: int, offset: int) -> str:
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError as error:
-        byte = f"byte {offset + error.start} of the file is 0x{raw[error.start]:02x}"
-        _refuse(line, f"is not UTF-8: {byte}", hint="save the file in UTF-8")
-    _check_text(line, text)
-    return text
-
-
-def _check_text(line: int, text: str) -> None:
-    if "\0" in text:
-        _refuse(line, "holds a null character")
-    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
-        _refuse(line, "holds half of a surrogate pair")
-
-
-def _refuse(line: int, what: str, hint: str | None = None) -> NoReturn:
-    raise DataError(f"line {line} {what}", hint=hint)
+def _remedy(other: str, format: TableFormat) -> str:
+    right = {"a parquet file": ".parquet", "a jsonl file": ".jsonl"}.get(other)
+    if right is not None:
+        return f"name it {right}, or give its format"
+    return f"save it as {format} in UTF-8, uncompressed"

@@ -4,13 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from core.data.preview import (
-    ColumnSummary,
-    column_names,
-    first_rows,
-    single_label,
-    summarize,
-)
+from core.data.columns import PREVIEW_ITEMS, ColumnSummary
+from core.data.preview import first_rows, summarize
 from core.errors import DataError
 
 
@@ -81,12 +76,53 @@ def test_header_alone_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, "text,label\n")
     with pytest.raises(DataError, match="no rows"):
         summarize(path, "csv")
-    with pytest.raises(DataError, match="no rows"):
-        column_names(path, "csv")
 
 
-def test_a_single_label_is_found_and_two_end_the_search(tmp_path: Path) -> None:
-    one = write(tmp_path, "label\nx\nx\n", "one.csv")
-    two = write(tmp_path, "label\nx\ny\n", "two.csv")
-    assert single_label(one, "csv", "label") == "x"
-    assert single_label(two, "csv", "label") is None
+def test_one_value_is_told_from_two(tmp_path: Path) -> None:
+    found = columns(write(tmp_path, "one,two,none\nx,x,\nx,y,\n"))
+    assert found["one"].one_value == "x"
+    assert found["two"].one_value is None
+    assert found["none"].one_value is None
+
+
+def test_a_look_at_the_first_rows_says_that_it_is_one(tmp_path: Path) -> None:
+    path = write(tmp_path, "a\n1\n2\nx\n")
+    look, whole = summarize(path, "csv", most=2), summarize(path, "csv", most=4)
+    assert (look.rows, look.whole, look.columns[0].type) == (2, False, "integer")
+    assert (whole.rows, whole.whole, whole.columns[0].type) == (3, True, "string")
+
+
+def test_lists_have_their_items_types_and_counts(tmp_path: Path) -> None:
+    rows = '{"w":["a","b"],"t":[1,1],"e":[],"n":null}\n{"w":["a"],"t":[0],"e":[],"n":[0.5,1]}\n'
+    found = columns(write(tmp_path, rows, "table.jsonl"))
+    types = {name: column.type for name, column in found.items()}
+    assert types == {
+        "w": "list<string>",
+        "t": "list<integer>",
+        "e": "list<empty>",
+        "n": "list<number>",
+    }
+    assert found["t"].counts == {"1": 2, "0": 1}
+    assert found["n"].missing == 1
+    assert found["w"].distinct == 2
+    assert [one.rows for one in found["w"].lengths or [] if one.up_to == 16] == [2]
+
+
+def test_objects_name_their_lists(tmp_path: Path) -> None:
+    row = '{"a":{"text":["x"],"answer_start":[3]},"m":[1]}\n'
+    other = '{"a":{"text":[],"answer_start":[]},"m":1}\n'
+    found = columns(write(tmp_path, row + other, "table.jsonl"))
+    assert found["a"].type == "object"
+    assert found["a"].members == {"text": "list<string>", "answer_start": "list<integer>"}
+    assert found["a"].counts is None
+    assert found["m"].type == "mixed"
+
+
+def test_preview_cuts_long_lists_and_the_texts_in_them(tmp_path: Path) -> None:
+    items = ",".join([f'"{"x" * 2000}"'] + ["1"] * 500)
+    path = write(tmp_path, f'{{"l":[{items}],"o":{{"m":[{items}]}}}}\n', "table.jsonl")
+    (row,) = first_rows(path, "jsonl")
+    assert isinstance(row["l"], list)
+    assert isinstance(row["o"], dict)
+    assert len(row["l"]) == len(row["o"]["m"]) == PREVIEW_ITEMS
+    assert len(str(row["l"][0])) == 1001

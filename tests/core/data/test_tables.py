@@ -1,10 +1,13 @@
 """Reading csv and jsonl: what is yielded, and the words of each refusal."""
 
+import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
-from core.data.tables import MAX_COLUMNS, Row, TableFormat, format_of, read_rows
+from core.data.tables import TableFormat, format_of, read_rows
+from core.data.values import MAX_COLUMNS, MAX_ITEMS, Row
 from core.errors import DataError
 
 
@@ -40,7 +43,22 @@ def test_jsonl_rows_come_in_the_first_lines_order(tmp_path: Path) -> None:
 def test_format_follows_the_suffix() -> None:
     assert format_of("A.CSV") == "csv"
     assert format_of("a.b.ndjson") == "jsonl"
-    assert format_of("a.parquet") is None
+    assert format_of("a.parquet") == "parquet"
+    assert format_of("a.txt") is None
+
+
+def test_jsonl_holds_lists_and_objects_of_lists(tmp_path: Path) -> None:
+    content = b'{"w": ["a", null, 1], "e": [], "o": {"text": ["x"], "answer_start": [3]}}\n'
+    (row,) = rows_of(tmp_path, content, "jsonl")
+    assert row == {"w": ["a", None, 1], "e": [], "o": {"text": ["x"], "answer_start": [3]}}
+
+
+@pytest.mark.parametrize("format", ["csv", "jsonl"])
+def test_chosen_columns_alone_are_read_and_checked(tmp_path: Path, format: TableFormat) -> None:
+    content = {"csv": b"a,b\n1,2\n", "jsonl": b'{"a":"1","b":[[1]]}\n'}[format]
+    path = tmp_path / f"table.{format}"
+    path.write_bytes(content)
+    assert list(read_rows(path, format, columns=["a", "c"])) == [{"a": "1"}]
 
 
 TOO_WIDE = ",".join(f"c{n}" for n in range(MAX_COLUMNS + 1)).encode()
@@ -60,7 +78,25 @@ REFUSED: list[tuple[str, TableFormat, bytes, str]] = [
     ("not JSON", "jsonl", b'{"a":1}\n{a}\n', "line 2 is not well-formed JSON"),
     ("an array", "jsonl", b"[1]\n", "line 1 is not a JSON object"),
     ("no columns", "jsonl", b"{}\n", "line 1 names no columns"),
-    ("nested", "jsonl", b'{"a":{"b":1}}\n', "line 1 holds an object in column 'a'"),
+    ("plain member", "jsonl", b'{"a":{"b":1}}\n', "object whose 'b' is no list in column 'a'"),
+    (
+        "list in a list",
+        "jsonl",
+        b'{"a":[[1]]}\n',
+        "line 1 holds a list inside a list in column 'a'",
+    ),
+    ("object in a list", "jsonl", b'{"a":[{}]}\n', "line 1 holds an object inside a list"),
+    ("deep member", "jsonl", b'{"a":{"b":[[]]}}\n', "line 1 holds a list inside a list"),
+    ("NaN in a list", "jsonl", b'{"a":[NaN]}\n', "a number that is not finite in column 'a'"),
+    ("null in a list", "jsonl", b'{"a":["\\u0000"]}\n', "line 1 holds a null character"),
+    ("many items", "jsonl", b'{"a":[' + b"1," * MAX_ITEMS + b"1]}\n", "a list of 1000001 items"),
+    ("long name", "csv", b"x" * 257 + b"\n1\n", "a name of 257 characters"),
+    ("parquet as csv", "csv", b"PAR1\x15\x04", "the file is a parquet file, not csv"),
+    ("zip as csv", "csv", b"PK\x03\x04", "a zip archive or a spreadsheet, not csv"),
+    ("gzip as jsonl", "jsonl", b"\x1f\x8b\x08", "compressed with gzip, not jsonl"),
+    ("UTF-16", "csv", "a,b\n".encode("utf-16"), "the file is in UTF-16"),
+    ("jsonl as csv", "csv", b'{"a":1,"b":2}\n', "the file is a jsonl file, not csv"),
+    ("csv as jsonl", "jsonl", b"a,b\n1,2\n", "line 1 is not well-formed JSON"),
     ("other columns", "jsonl", b'{"a":1}\n{"b":1}\n', "line 2 does not have the columns"),
     ("doubled name", "jsonl", b'{"a":1,"a":2}\n', "a name appears twice"),
     ("infinite", "jsonl", b'{"a":1e999}\n', "a number that is not finite in column 'a'"),
@@ -86,6 +122,44 @@ def test_bad_tables_are_refused_by_line(
 def test_a_line_longer_than_allowed_is_not_read_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.data.tables.MAX_LINE_BYTES", 1 << 20)
-    with pytest.raises(DataError, match="line 1 is longer than 1 MiB"):
-        rows_of(tmp_path, b"a" * (2 << 20), "csv")
+    monkeypatch.setattr("core.data.lines.MAX_RECORD_BYTES", 1 << 20)
+    with pytest.raises(DataError, match="line 2 is longer than 1 MiB"):
+        rows_of(tmp_path, b"a\n" + b"a" * (2 << 20), "csv")
+
+
+def test_a_quotation_over_many_lines_is_bounded_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.data.lines.MAX_RECORD_BYTES", 1 << 20)
+    with pytest.raises(DataError, match="line 1025 is longer than 1 MiB"):
+        rows_of(tmp_path, b'a\n"' + (b"x" * 1023 + b"\n") * 2048 + b'"\n', "csv")
+
+
+WIDE = 10_000_000
+
+
+@pytest.mark.parametrize(
+    ("format", "content"),
+    [
+        ("csv", b"," * WIDE + b"\n"),
+        ("csv", b"c," * WIDE + b"\n"),
+        ("jsonl", b"{" + b'"":0,' * (WIDE // 4) + b"}\n"),
+        ("jsonl", b'{"x":[' + b"[]," * (WIDE // 2) + b"[]]}\n"),
+    ],
+    ids=["csv", "named csv", "jsonl", "jsonl lists"],
+)
+def test_ten_million_columns_are_refused_at_once(
+    tmp_path: Path, format: TableFormat, content: bytes
+) -> None:
+    path = tmp_path / f"table.{format}"
+    path.write_bytes(content)
+    del content
+    tracemalloc.start()
+    began = time.process_time()
+    with pytest.raises(DataError, match="line 1 "):
+        list(read_rows(path, format))
+    seconds = time.process_time() - began
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert seconds < 3
+    assert peak < 200 << 20
