@@ -49,7 +49,8 @@ def load_model() -> nn.Module:
 
 
 def load_batches(examples: int, batch: int, length: int, joined: bool) -> list[Batch]:
-    """Texts padded to the longest of their batch, or joined and cut so that all have `length`."""
+    """Texts as the pipeline reads them, shortest first and padded to the longest of their batch;
+    or joined and cut so that all have `length` tokens."""
     tokenizer = AutoTokenizer.from_pretrained(model_folder())
     rows = labelled_texts()
     if joined:
@@ -57,6 +58,7 @@ def load_batches(examples: int, batch: int, length: int, joined: bool) -> list[B
             (" ".join(t for t, _ in rows[i : i + length // 8]), rows[i][1])
             for i in range(len(rows) - length)
         ]
+    rows = sorted(rows[:examples], key=lambda row: len(tokenizer.tokenize(row[0])))
     return [
         {
             **tokenizer(
@@ -187,7 +189,9 @@ def main() -> None:
         positions = sum(batch["attention_mask"].numel() for batch in batches)
         tokens = sum(int(batch["attention_mask"].sum()) for batch in batches)
         kind = (
-            f"joined to {options.length} tokens" if joined else "padded to the longest in a batch"
+            f"joined to {options.length} tokens"
+            if joined
+            else "shortest first, as the pipeline does"
         )
         print(f"\nTexts {kind}: {tokens} tokens in {positions} positions\n")
         print(table(measure(model, batches, options.rounds)))
