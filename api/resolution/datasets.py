@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from api.datasets import service as datasets
 from api.resolution.columns import KnownTable, check_table
 from api.resolution.hub_datasets import HubTables, choose_tables, look_at
+from api.resolution.sides import check_sides
 from core.data.columns import ColumnSummary
 from core.data.confined import summarize_confined
 from core.data.preview import TableSummary
@@ -23,6 +24,7 @@ from core.recipe.sources import DatasetSource, HubDataset, PathDataset, UploadDa
 from core.recipe.splits import SeededSplits, Splits
 from core.recipe.task import Task
 from core.settings import Settings
+from core.storage.local import LocalStorage
 
 LOOK_ROWS = 10_000
 """Of a table named by path; one with fewer rows is known as well as an uploaded one."""
@@ -81,11 +83,14 @@ def resolve_dataset(
     source = task.dataset
     if isinstance(source, UploadDataset):
         dataset = _uploaded(source, project_id, session)
+        path = LocalStorage(settings.storage_dir).path(str(dataset.storage_key))
     elif isinstance(source, PathDataset):
         dataset = _under_roots(source, settings)
+        path = Path(str(dataset.path))
     else:
         return _on_the_hub(source, task, project_id, session, settings)
     check_table(task, dataset.table)
+    check_sides(task, path, dataset.table.format)
     return dataset
 
 

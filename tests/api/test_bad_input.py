@@ -97,6 +97,23 @@ def test_one_label_is_refused(api: Api) -> None:
     assert "single value 'x'" in error["detail"]
 
 
+def test_empty_and_one_sided_splits_are_refused(api: Api) -> None:
+    rows = [("a", "x", "train"), ("b", "y", "train"), ("c", "x", "dev"), ("d", "y", "dev")]
+    rows += [("e", "x", "test"), ("f", "x", "test")]
+    table = "text,label,fold\n" + "".join(",".join(row) + "\n" for row in rows)
+    recipe = api.recipe(dataset=api.upload(table.encode()).json()["id"])
+    named = {"type": "named", "column": "fold", "validation": "dev"}
+    for splits, pointer in (
+        (named, "/task/splits/test"),
+        (named | {"test": "nowhere"}, "/task/splits/test"),
+        (named | {"train": "text"}, "/task/splits/train"),
+    ):
+        recipe["task"]["splits"] = splits
+        (error,) = api.post("/v1/jobs", recipe).json()["errors"]
+        assert error["pointer"] == pointer
+    assert api.count(Job) == 0
+
+
 def test_a_dataset_under_a_root_is_checked_too(api: Api) -> None:
     (root,) = api.settings.dataset_roots
     recipe = api.recipe()

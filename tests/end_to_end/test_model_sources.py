@@ -1,9 +1,12 @@
 """Jobs whose model comes from a hub, an upload, or an earlier job's result."""
 
+import csv
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from huggingface_hub import snapshot_download
 
@@ -119,3 +122,29 @@ def test_huggingface_hub_itself_downloads_from_the_stand_in(
     folder = Path(snapshot_download("org/tiny", endpoint=hub.url, local_dir=tmp_path, token=False))
     for path in (models / "tiny").iterdir():
         assert (folder / path.name).read_bytes() == path.read_bytes()
+
+
+def test_a_task_by_its_name_reads_the_hubs_tables(
+    client: Client, hub: StandInHub, texts: Path, tmp_path: Path
+) -> None:
+    with texts.open(encoding="utf-8", newline="") as file:
+        rows = [
+            {"sentence": row["text"], "label": int(row["label"] == "good")}
+            for row in csv.DictReader(file)
+        ]
+    for split, part in (("train", rows[:480]), ("validation", rows[480:])):
+        write_rows(tmp_path / "sst2" / f"{split}-00000-of-00001.parquet", part)
+    hub.add("dataset", "nyu-mll/glue", tmp_path)
+    recipe = client.recipe(task={"type": "named", "name": "glue/sst2", "max_length": 16}, **PLAIN)
+    job = client.run(recipe)
+    assert len(job["recipe"]["task"]["dataset"]["revision"]) == 40
+    dense = job["result"]["metrics"]["dense"]["accuracy"]
+    assert (dense["n"], dense["value"] > 0.9) == (120, True)
+    again = client.recipe(task="glue/sst2", **PLAIN)
+    plan = client.post("/v1/plans", again).raise_for_status().json()
+    assert plan["basis"] == "shape-only"  # another max_length, other statistics
+
+
+def write_rows(path: Path, rows: list[Json]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows), path)

@@ -105,6 +105,8 @@ def _named_pools(data: Data, config: NamedSplits, generator: np.random.Generator
         pools["test"].append(shuffled[names == config.test])
     for name in SPLITS:
         _refuse_empty(pools[name], name, config)
+        if data.labels is not None:
+            _refuse_one_sided(pools[name], name)
     return pools
 
 
@@ -113,6 +115,15 @@ def _refuse_empty(pools: list[Rows], name: str, config: NamedSplits) -> None:
         called = getattr(config, name)
         raise DataError(
             f"No row is in the split {called!r}." if called else "Train has no rows to hold out.",
+            pointer=f"/task/splits/{name}",
+        )
+
+
+def _refuse_one_sided(pools: list[Rows], name: str) -> None:
+    if sum(len(pool) > 0 for pool in pools) < 2:
+        raise DataError(
+            f"All rows of the {name} split have the same label.",
+            hint="Every split needs two labels or more.",
             pointer=f"/task/splits/{name}",
         )
 
