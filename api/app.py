@@ -1,5 +1,6 @@
 """The API: `uvicorn --factory api.app:create_app`. Nothing here imports torch."""
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -77,6 +78,8 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
     maintenance = Maintenance(settings)
     maintenance.start()
     app.state.poller.start()
+    gc.collect()
+    gc.freeze()  # what is there now stays: no later collection halts requests to look at it
     try:
         yield
     finally:
