@@ -165,6 +165,8 @@ def _check_labels(task: Task, table: KnownTable) -> None:
     if not table.whole or label.counts is None:
         return
     counts = _stripped(label.counts)
+    if isinstance(task, TextClassification):
+        _check_label_map(task, counts)
     if len(counts) == 1:
         raise DataError(
             f"the column {label.name!r} has the single value {next(iter(counts))!r}",
@@ -181,6 +183,16 @@ def _stripped(counts: dict[str, int]) -> Counter[str]:
     for label, count in counts.items():
         stripped[label.strip()] += count
     return stripped
+
+
+def _check_label_map(task: TextClassification, counts: Counter[str]) -> None:
+    unknown = next((label for label in task.label_map if label not in counts), None)
+    if unknown is not None:
+        raise DataError(
+            f"no row has the label {unknown!r}",
+            hint=f"the labels are {_names(list(counts))}",
+            pointer="/task/label_map",
+        )
 
 
 def _check_nothing_is_missing(task: TextClassification | TextRegression, table: KnownTable) -> None:

@@ -83,6 +83,12 @@ RECIPES: list[tuple[str, Change, str, str]] = [
     ("label null", at("task.label", None), "/task/label", "refused"),
     ("labels twice", at("task.labels", "from_model"), "/task/label", "refused"),
     ("label_map to a number", at("task.label_map", {"good": 1}), "/task/label_map/good", ""),
+    (
+        "label_map of no label",
+        at("task.label_map", {"fine": "x"}),
+        "/task/label_map",
+        "data_refused",
+    ),
     ("field of another task", at("task.tokens", "words"), "/task/tokens", "extra_forbidden"),
     ("regression on words", at("task.type", "regression"), "/task/label", "data_refused"),
     ("task of unknown type", at("task.type", "poetry"), "/task/type", "union_tag_invalid"),
