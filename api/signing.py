@@ -2,19 +2,14 @@
 
 import hashlib
 import hmac
-import os
-import secrets
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Literal
 
 from fastapi import Depends
 
 from api.dependencies import CurrentSettings
+from core.secret_file import secret_in
 from core.settings import Settings
-
-SECRET_BYTES = 32
 
 Purpose = Literal["session", "form", "sign-in", "artifact-link"]
 
@@ -45,20 +40,4 @@ def session_secret(settings: Settings) -> bytes:
     """The configured secret, or one made in data_dir by whichever process needs it first."""
     if settings.session_secret:
         return settings.session_secret.encode()
-    path = settings.data_dir / "session-secret"
-    if not path.exists():
-        _make_secret(path)
-    return path.read_bytes()
-
-
-def _make_secret(path: Path) -> None:
-    """Whole or not at all: of two processes at once, one's file stays."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".session-secret-") as draft:
-        draft.write(secrets.token_bytes(SECRET_BYTES))
-        draft.flush()
-        os.fsync(draft.fileno())
-        try:
-            os.link(draft.name, path)
-        except FileExistsError:
-            return
+    return secret_in(settings.data_dir / "session-secret")

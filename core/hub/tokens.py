@@ -2,10 +2,6 @@
 
 import base64
 import hashlib
-import os
-import secrets
-import tempfile
-from pathlib import Path
 
 import structlog
 from cryptography.fernet import Fernet, InvalidToken
@@ -13,9 +9,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.database.tables import HubToken
+from core.secret_file import secret_in
 from core.settings import Settings
 
-SECRET_BYTES = 32
 SECRET_FILE = "secret-key"
 
 log = structlog.get_logger(__name__)
@@ -48,20 +44,4 @@ def _secret(settings: Settings) -> bytes:
     """The configured key, or one made in data_dir by whichever process needs it first."""
     if settings.secret_key:
         return settings.secret_key.encode()
-    path = settings.data_dir / SECRET_FILE
-    if not path.exists():
-        _make_secret(path)
-    return path.read_bytes()
-
-
-def _make_secret(path: Path) -> None:
-    """Whole or not at all, for its owner alone: of two processes at once, one's file stays."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-") as draft:
-        draft.write(secrets.token_bytes(SECRET_BYTES))
-        draft.flush()
-        os.fsync(draft.fileno())
-        try:
-            os.link(draft.name, path)
-        except FileExistsError:
-            return
+    return secret_in(settings.data_dir / SECRET_FILE)
