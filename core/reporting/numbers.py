@@ -83,8 +83,8 @@ def leading_metric(names: Collection[str], headline: str | None = None) -> str |
 
 
 def metric_heading(name: str) -> str:
-    """accuracy %; perplexity (lower is better)"""
-    unit = metric_unit(name) if higher_is_better(name) else "(lower is better)"
+    """accuracy %; perplexity ↓, where lower is better"""
+    unit = metric_unit(name) if higher_is_better(name) else "↓"
     return f"{metric_title(name)} {unit}".strip()
 
 

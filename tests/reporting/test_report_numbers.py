@@ -147,7 +147,7 @@ def test_a_metric_leads(names: list[str], headline: str | None, leading: str | N
 
 def test_headings_say_the_unit_or_which_way_is_better() -> None:
     assert metric_heading("exact_match") == "exact match %"
-    assert metric_heading("perplexity") == "perplexity (lower is better)"
+    assert metric_heading("perplexity") == "perplexity ↓"
     assert metric_heading("pearson") == "Pearson correlation"
 
 
@@ -158,7 +158,7 @@ def test_tables_hold_every_size_and_metric() -> None:
     assert [(row.metric, row.phase) for row in rows] == [
         ("accuracy %", "dense"),
         ("accuracy %", "factorized"),
-        ("KL to dense (lower is better)", "factorized"),
+        ("KL to dense ↓", "factorized"),
     ]
     assert (rows[1].change, rows[1].change_interval) == ("−1.0", "−2.2 … +0.2")
     assert rows[0].change == rows[2].change == ""

@@ -214,7 +214,7 @@ def test_card_and_report_show_the_tasks_own_metric(
     assert f"{TASK_KINDS[task].auto_class}.from_pretrained" in card
     code = card.split("```python\n")[1].split("```")[0]
     compile(code, "card", "exec")
-    assert ("perplexity (lower is better)" in card) == (task == "causal-lm")
+    assert ("perplexity ↓" in card) == (task == "causal-lm")
     assert ("| F1 % |" in card) == (METRICS[task][0] == "f1" or task == "text-classification")
     assert (finished[task].artifact / "report.html").stat().st_size > 5000
 
