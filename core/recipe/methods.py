@@ -115,7 +115,7 @@ class KfacConfig(MethodConfig):
 
 
 class TfwsvdConfig(MethodConfig):
-    """Element-wise Fisher weights: every entry of the error has its own, so factors are iterated."""
+    """Element-wise Fisher weights: every entry of the error has its own."""
 
     type: Literal["tfwsvd"] = "tfwsvd"
     optimizer: Literal["als", "em", "sgd", "adam", "adam_sgd"] = "als"

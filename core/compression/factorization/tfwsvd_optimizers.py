@@ -91,8 +91,10 @@ def solved_rows(objective: Objective, pair: Pair) -> Float[Tensor, "out k"]:
     rank, in_features = pair.q.shape
     rows = max(1, BATCH_NUMBERS // (rank * max(rank, in_features)))
     error = objective.weight - pair.p @ pair.q
-    batches = zip(objective.fisher.split(rows), error.split(rows), strict=True)
-    return pair.p + torch.cat([row_changes(f, e, pair.q) for f, e in batches])
+    starts = range(0, len(error), rows)
+    batches = [slice(start, start + rows) for start in starts]
+    changes = [row_changes(objective.fisher[some], error[some], pair.q) for some in batches]
+    return pair.p + torch.cat(changes)
 
 
 def row_changes(

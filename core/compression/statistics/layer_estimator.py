@@ -102,7 +102,9 @@ class LayerEstimator:
         return accumulation_dtype(self.linear.weight.device)
 
     def _zeros(self, statistic: Statistic) -> Tensor:
-        return torch.zeros(self._shape(statistic), dtype=self._dtype, device=self.linear.weight.device)
+        return torch.zeros(
+            self._shape(statistic), dtype=self._dtype, device=self.linear.weight.device
+        )
 
     def _shape(self, statistic: Statistic) -> tuple[int, ...]:
         if statistic == Statistic.FISHER:
