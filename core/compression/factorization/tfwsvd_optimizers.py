@@ -34,7 +34,7 @@ RIDGES = (1e-12, 1e-9, 1e-6, 1e-3)
 """Of the mean diagonal of a row's normal matrix; the next larger one where rounding made one of a
 batch's matrices indefinite."""
 BATCH_NUMBERS = 4_000_000
-"""Numbers that the normal matrices of a batch of rows, and what they are made of, may hold."""
+"""Numbers that the normal matrices of a batch of rows may hold, and as many what makes them."""
 EXACT = 1e-24
 """A J below this share of Σ F ∘ W² is rounding."""
 
@@ -88,8 +88,7 @@ def solved_rows(objective: Objective, pair: Pair) -> Float[Tensor, "out k"]:
     Solving for the change leaves alone what Q says nothing of (rows of zeros), and lets the ridge
     never raise J.
     """
-    rank, in_features = pair.q.shape
-    rows = max(1, BATCH_NUMBERS // (rank * max(rank, in_features)))
+    rows = max(1, BATCH_NUMBERS // len(pair.q) ** 2)
     error = objective.weight - pair.p @ pair.q
     starts = range(0, len(error), rows)
     batches = [slice(start, start + rows) for start in starts]
@@ -100,9 +99,25 @@ def solved_rows(objective: Objective, pair: Pair) -> Float[Tensor, "out k"]:
 def row_changes(
     fisher: Float[Tensor, "rows in"], error: Float[Tensor, "rows in"], q: Float[Tensor, "k in"]
 ) -> Float[Tensor, "rows k"]:
-    normal = (q * fisher[:, None]) @ q.T
+    normal = normal_matrices(fisher, q)
     right: Tensor = ((fisher * error) @ q.T)[..., None]
     return torch.cholesky_solve(right, root_of(normal))[..., 0]
+
+
+def normal_matrices(
+    fisher: Float[Tensor, "rows in"], q: Float[Tensor, "k in"]
+) -> Float[Tensor, "rows k k"]:
+    """The lower triangle of Q diag(F_i) Qᵀ, all that Cholesky reads: for some columns a at a time
+    one product of all rows' F with the products q_a ∘ q_b, b ≥ a."""
+    rank, in_features = q.shape
+    normal = fisher.new_zeros(len(fisher), rank, rank)
+    width = max(1, BATCH_NUMBERS // (rank * in_features))
+    for first in range(0, rank, width):
+        last = min(rank, first + width)
+        products = (q[first:, None] * q[first:last]).flatten(0, 1)
+        made = (fisher @ products.T).view(len(fisher), rank - first, last - first)
+        normal[:, first:, first:last] = made
+    return normal
 
 
 def root_of(normal: Float[Tensor, "rows k k"]) -> Float[Tensor, "rows k k"]:
