@@ -13,7 +13,7 @@ class LayerStatistics:
     """Sums over `examples` calibration examples, `tokens` of whose tokens the layer saw."""
 
     sums: dict[Statistic, Tensor]
-    """float64 (float32 on devices without it): Grams [n, n], Fisher sums [n]."""
+    """float64 (float32 on devices without it): Grams [n, n], F [out, in], its sums [n]."""
     examples: int
     """N."""
     tokens: int

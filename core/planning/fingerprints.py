@@ -60,7 +60,7 @@ def stage_inputs(recipe: Recipe, model_digest: str, dataset_sha256: str) -> dict
             "seed": recipe.seed,
         },
         "statistics": {
-            "calibration": recipe.calibration.model_dump(mode="json"),
+            "calibration": recipe.calibration.model_dump(mode="json", exclude={"phi"}),
             "wide": _required(recipe, 1, 2),
             "tall": _required(recipe, 2, 1),
         },

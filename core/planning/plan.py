@@ -46,6 +46,9 @@ class Spectrum:
     [r + 1]: predicted increase of the mean example loss when ranks above k are dropped,
     k = 0..r, non-increasing; the last entry is what the full rank still costs (0 but for
     methods that are not exact there)."""
+    phi: float | None = None
+    """Where plain SVD will hurt, see `core.compression.statistics.phi`; None without the Fisher of
+    every weight."""
 
 
 class LayerPlan(BaseModel):
@@ -60,6 +63,7 @@ class LayerPlan(BaseModel):
     params_after: int
     retained_energy: float | None = None
     predicted_loss_increase: float | None = None
+    phi: float | None = None
 
 
 class Plan(BaseModel):

@@ -77,8 +77,10 @@ def statistics_bytes(layers: Sequence[LayerPlan], recipe: Recipe) -> int:
 
 
 def numbers_in(statistic: Statistic, layer: LayerPlan) -> int:
-    """Gram: side² (side where it is over 8192); Fisher sums: one number per feature."""
+    """Gram: side² (side where it is over 8192); F: one per weight; its sums: one per feature."""
     match statistic:
+        case Statistic.FISHER:
+            return layer.params_before
         case Statistic.FISHER_IN:
             return layer.in_features
         case Statistic.FISHER_OUT:

@@ -33,6 +33,9 @@ class MethodConfig(Config):
     )
     loss_unit: ClassVar[bool] = False
     """Whether truncated energy is itself a predicted loss increase (methods of a Fisher metric)."""
+    nested: ClassVar[bool] = True
+    """Whether factors of every rank are cut from one decomposition, whose spectrum is their error;
+    otherwise each rank is solved for, and the spectrum's predicted increase is an upper bound."""
 
     def required_statistics(self, out_features: int, in_features: int) -> frozenset[Statistic]:
         """The statistics that the factorization of an [out, in] layer reads."""
@@ -111,9 +114,37 @@ class KfacConfig(MethodConfig):
         return two_sided(out_features, in_features)
 
 
-Method = Annotated[SvdConfig | FwsvdConfig | SvdLlmConfig | KfacConfig, Field(discriminator="type")]
+class TfwsvdConfig(MethodConfig):
+    """Element-wise Fisher weights: every entry of the error has its own."""
+
+    type: Literal["tfwsvd"] = "tfwsvd"
+    optimizer: Literal["als", "em", "sgd", "adam", "adam_sgd"] = "als"
+    """`als` solves for one factor exactly while the other is held; `adam_sgd` is the paper's."""
+    fisher_floor: float = Field(default=0.01, gt=0, le=1)
+    """ε: this multiple of the layer's mean Fisher is added to each weight's."""
+    tolerance: float = Field(default=1e-3, gt=0, lt=1)
+    """A round that lowers the objective by a smaller share is the last but two."""
+    max_rounds: int = Field(default=50, ge=1, le=100_000)
+    """No more rounds: sweeps of `als` and `em`, fifty steps each of the others."""
+
+    title: ClassVar[str] = "TFWSVD"
+    citation: ClassVar[str] = (
+        "Hua et al., Numerical optimizations for weighted low-rank estimation on language models, "
+        "EMNLP 2022; EM: Srebro & Jaakkola, Weighted low-rank approximations, ICML 2003"
+    )
+    summary: ClassVar[str] = "Minimizes Σ F ∘ (W − Ŵ)² with the Fisher of every single weight."
+    loss_unit: ClassVar[bool] = True
+    nested: ClassVar[bool] = False
+
+    def required_statistics(self, out_features: int, in_features: int) -> frozenset[Statistic]:
+        return frozenset({Statistic.FISHER})
+
+
+Method = Annotated[
+    SvdConfig | FwsvdConfig | SvdLlmConfig | KfacConfig | TfwsvdConfig, Field(discriminator="type")
+]
 
 METHOD_CONFIGS: dict[str, type[MethodConfig]] = {
     config.model_fields["type"].default: config
-    for config in (SvdConfig, FwsvdConfig, SvdLlmConfig, KfacConfig)
+    for config in (SvdConfig, FwsvdConfig, SvdLlmConfig, KfacConfig, TfwsvdConfig)
 }

@@ -91,11 +91,11 @@ class Recipe(Config):
         return bool(self.required_statistics(1, 1))
 
     def required_statistics(self, out_features: int, in_features: int) -> frozenset[Statistic]:
-        """The method's own statistics, and the two-sided metric where ranks are spread by it."""
+        """The method's own, the two-sided metric where ranks are spread by it, F for φ."""
         needed = self.method.required_statistics(out_features, in_features)
         if self.allocation.type == "spectrum" and not self.method.loss_unit:
             needed |= two_sided(out_features, in_features)
-        return needed
+        return needed | {Statistic.FISHER} if self.calibration.phi else needed
 
     @property
     def hash(self) -> str:

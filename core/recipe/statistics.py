@@ -14,8 +14,10 @@ class Statistic(StrEnum):
     """C = Σ_tokens (y−b)(y−b)ᵀ = W A Wᵀ, [out, out]."""
     INPUT_GRAD_GRAM = "input_grad_gram"
     """B = Σ_tokens (Wᵀδ)(Wᵀδ)ᵀ = Wᵀ G W, [in, in]."""
+    FISHER = "fisher"
+    """F = Σ_examples (∂loss/∂W)², element by element, [out, in]."""
     FISHER_IN = "fisher_in"
-    """Σ_out F, [in], where F = Σ_examples (∂loss/∂W)²."""
+    """Σ_out F, [in]."""
     FISHER_OUT = "fisher_out"
     """Σ_in F, [out]."""
 

@@ -34,6 +34,8 @@ class CalibrationConfig(Config):
     batch_size: int = Field(default=32, ge=1, le=4096)
     fisher: FisherKind = "empirical"
     """`empirical`: gradients at the true labels; `true`: in expectation over the model's output."""
+    phi: bool = False
+    """Take the Fisher of every single weight, and tell from it where plain SVD will hurt (φ)."""
 
 
 class NoFinetune(Config):

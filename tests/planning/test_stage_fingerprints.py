@@ -39,6 +39,7 @@ def test_all_stages_have_a_sha256_of_their_own() -> None:
         ({"adaptation": {"epochs": 1}}, "adapt"),
         ({"calibration": {"rows": 64}}, "statistics"),
         ({"calibration": {"fisher": "true"}}, "statistics"),
+        ({"calibration": {"phi": True}}, "statistics"),
         ({"method": KFAC}, "spectra"),
         ({"budget": {"type": "keep_ratio", "value": 0.4}}, "plan"),
         ({"budget": {"type": "params", "value": 1000}}, "plan"),
@@ -142,3 +143,10 @@ def test_every_field_of_a_recipe_is_read_or_left_out_on_purpose() -> None:
     left_out = {"name", "labels", "limits", "model"}
     assert read | left_out == set(Recipe.model_fields)
     assert MINIMAL["model"]["path"] == "model"
+
+
+def test_phi_costs_nothing_where_the_fisher_is_taken_anyway() -> None:
+    plain, asked = (
+        recipe_with(method={"type": "tfwsvd"}, calibration={"phi": phi}) for phi in (False, True)
+    )
+    assert changed(plain, asked) == []

@@ -35,12 +35,15 @@ class Decomposition:
 
     def truncate(self, rank: int) -> Factors:
         """The best factors of this rank, 1..full_rank."""
-        if not 1 <= rank <= self.full_rank:
-            raise ValueError(f"rank {rank} is not in 1..{self.full_rank}")
+        self.check_rank(rank)
         return Factors(
             self.outer[:, :rank].to(self.weight.dtype).contiguous(),
             self.inner[:rank].to(self.weight.dtype).contiguous(),
         )
+
+    def check_rank(self, rank: int) -> None:
+        if not 1 <= rank <= self.full_rank:
+            raise ValueError(f"rank {rank} is not in 1..{self.full_rank}")
 
     def relative_error(self, factors: Factors) -> float:
         """‖W − Ŵ‖ / ‖W‖ in the norm that the method minimizes, measured on the factors as they

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.compression.factorization import fwsvd, kfac, svd, svd_llm
+from core.compression.factorization import fwsvd, kfac, svd, svd_llm, tfwsvd
 from core.compression.factorization.decomposition import Decomposition
 from core.compression.layer_statistics import LayerStatistics
 from core.errors import NumericalError
@@ -19,6 +19,7 @@ FACTORIZATIONS: dict[str, Callable[..., Decomposition]] = {
     "fwsvd": fwsvd.decompose,
     "svd_llm": svd_llm.decompose,
     "kfac": kfac.decompose,
+    "tfwsvd": tfwsvd.decompose,
 }
 """``decompose(weight, statistics, config)``, by the tag of the config."""
 

@@ -15,7 +15,7 @@ from core.compression.statistics.tokens import Tokens
 from core.errors import NumericalError
 from core.recipe.statistics import Statistic
 
-FISHER = frozenset({Statistic.FISHER_IN, Statistic.FISHER_OUT})
+FISHER = frozenset({Statistic.FISHER, Statistic.FISHER_IN, Statistic.FISHER_OUT})
 INPUT_SIDE = frozenset({Statistic.INPUT_GRAM, Statistic.OUTPUT_GRAM})
 GRADIENT_SIDE = frozenset({Statistic.OUTPUT_GRAD_GRAM, Statistic.INPUT_GRAD_GRAM})
 OF_INPUTS = {Statistic.INPUT_GRAM, Statistic.INPUT_GRAD_GRAM, Statistic.FISHER_IN}
@@ -102,9 +102,15 @@ class LayerEstimator:
         return accumulation_dtype(self.linear.weight.device)
 
     def _zeros(self, statistic: Statistic) -> Tensor:
+        return torch.zeros(
+            self._shape(statistic), dtype=self._dtype, device=self.linear.weight.device
+        )
+
+    def _shape(self, statistic: Statistic) -> tuple[int, ...]:
+        if statistic == Statistic.FISHER:
+            return self.linear.out_features, self.linear.in_features
         size = self.linear.in_features if statistic in OF_INPUTS else self.linear.out_features
-        shape = (size,) if statistic in FISHER else (size, size)
-        return torch.zeros(shape, dtype=self._dtype, device=self.linear.weight.device)
+        return (size,) if statistic in FISHER else (size, size)
 
     def _scalar(self) -> Tensor:
         return torch.zeros((), dtype=self._dtype, device=self.linear.weight.device)

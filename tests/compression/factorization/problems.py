@@ -42,6 +42,7 @@ class Problem:
             Statistic.OUTPUT_GRAD_GRAM: g,
             Statistic.OUTPUT_GRAM: w @ a @ w.T,
             Statistic.INPUT_GRAD_GRAM: w.T @ g @ w,
+            Statistic.FISHER: self.fisher,
             Statistic.FISHER_IN: self.fisher.sum(0),
             Statistic.FISHER_OUT: self.fisher.sum(1),
         }

@@ -78,6 +78,7 @@ def one_at_a_time(
                 Statistic.OUTPUT_GRAM: y.T @ y,
                 Statistic.OUTPUT_GRAD_GRAM: delta.T @ delta,
                 Statistic.INPUT_GRAD_GRAM: back.T @ back,
+                Statistic.FISHER: gradient.square(),
                 Statistic.FISHER_IN: gradient.square().sum(0),
                 Statistic.FISHER_OUT: gradient.square().sum(1),
             }.items():

@@ -1,18 +1,22 @@
 """plan: a rank for every target layer, from the layers' spectra and the budget."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from core.compression.factorization.registry import decompose
+from core.compression.layer_statistics import LayerStatistics
 from core.compression.methods.stage import Stage, Summary, Work, obtain
 from core.compression.methods.stages.statistics import load_layer_statistics
 from core.compression.models.layers import linear_layer, parameter_count
 from core.compression.progress import Progress
 from core.compression.run_state import Run, write_json
+from core.compression.statistics.phi import phi
 from core.planning.plan import Spectrum
 from core.planning.planner import make_plan
 from core.planning.spectra import load_spectra, save_spectra
 from core.recipe.events import Event, SpectraReady
+from core.recipe.statistics import Statistic
 
 FILE = "spectra.npz"
 
@@ -33,9 +37,16 @@ class Spectra(Stage):
             weight = linear_layer(model, layer.name).weight
             sums = statistics.get(layer.name)
             decomposition = decompose(layer.name, weight, sums, run.recipe.method)
-            spectra[layer.name] = decomposition.spectrum
+            spectra[layer.name] = with_phi(decomposition.spectrum, sums)
             yield Progress(done, len(run.targets), "layer")
         save_spectra(folder / FILE, spectra)
+
+
+def with_phi(spectrum: Spectrum, statistics: LayerStatistics | None) -> Spectrum:
+    """And φ, where the Fisher of every weight was taken."""
+    if statistics is None or Statistic.FISHER not in statistics:
+        return spectrum
+    return replace(spectrum, phi=phi(statistics[Statistic.FISHER]))
 
 
 class MakePlan(Stage):
