@@ -77,9 +77,10 @@ def statistics_bytes(layers: Sequence[LayerPlan], recipe: Recipe) -> int:
 
 
 def numbers_in(statistic: Statistic, layer: LayerPlan) -> int:
-    """Gram: side² (side where it is over 8192); Fisher sums: one number per feature."""
+    """Gram: side² (side where it is over 8192); sums over tokens and Fisher sums: one number per
+    feature."""
     match statistic:
-        case Statistic.FISHER_IN:
+        case Statistic.FISHER_IN | Statistic.INPUT_SUM | Statistic.INPUT_ABS_SUM:
             return layer.in_features
         case Statistic.FISHER_OUT:
             return layer.out_features
