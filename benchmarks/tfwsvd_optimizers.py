@@ -19,7 +19,7 @@ from torch import nn
 
 from benchmarks.grid import Cell, Grid, markdown
 from benchmarks.sentiment import Dense
-from core.compression.factorization.tfwsvd import Elementwise, balanced, decompose
+from core.compression.factorization.tfwsvd import Problem
 from core.compression.factorization.tfwsvd_objective import Pair
 from core.compression.factorization.tfwsvd_optimizers import OPTIMIZERS
 from core.compression.layer_statistics import LayerStatistics
@@ -47,22 +47,26 @@ class Bench:
         self.targets = {layer.name: layer for layer in self.dense.run.targets}
         torch.set_num_threads(1)
 
-    def decomposed(self, model: nn.Module, name: str, config: TfwsvdConfig) -> Elementwise:
+    def problem(self, model: nn.Module, name: str, config: TfwsvdConfig) -> Problem:
         weight = linear_layer(model, name).weight.detach()
-        return decompose(weight, self.statistics[name], config)
+        return Problem.of(weight, self.statistics[name], config)
 
     def whole(self, keep: float, optimizer: str) -> Cell:
         """Every layer truncated to its share."""
         model, cost, seconds = self.dense.model(), 0.0, 0.0
         for name, layer in self.targets.items():
             linear = linear_layer(model, name)
-            found = self.decomposed(model, name, config_of(optimizer))
+            found = self.problem(model, name, config_of(optimizer))
             started = perf_counter()
             factors = solved(found, rank_at(layer, keep), optimizer)
             seconds += perf_counter() - started
             error = linear.weight.detach() - factors.product()
-            cost += found.squared_norm(error.double()) * unit(self.statistics[name])
-            replace_layer(model, name, LowRankLinear.from_factors(factors, linear.bias))
+            cost += found.objective.squared_norm(error) * unit(self.statistics[name])
+            replace_layer(
+                model,
+                name,
+                LowRankLinear.from_factors(factors.to(linear.weight.dtype), linear.bias),
+            )
         score = self.dense.score(model, "validation")
         return {
             "predicted_increase": cost,
@@ -75,10 +79,10 @@ class Bench:
     def race(self, name: str, keep: float, rounds: int = PAPER_ROUNDS) -> Cell:
         """Seconds of each optimizer to what adam_sgd reaches."""
         started = perf_counter()
-        found = self.decomposed(self.dense.model(), name, TfwsvdConfig())
+        found = self.problem(self.dense.model(), name, TfwsvdConfig())
         starts = found.starts(rank_at(self.targets[name], keep))
         start_seconds = perf_counter() - started
-        whole = found.squared_norm(found.objective.weight)
+        whole = found.objective.squared_norm(found.objective.weight)
 
         def trace(optimizer: str, target: float = 0.0) -> list[tuple[float, float]]:
             """Seconds and J after each round, as far as the target."""
@@ -120,10 +124,10 @@ def seconds_to(target: float, trace: list[tuple[float, float]]) -> float | None:
     return next((round(seconds, 3) for seconds, j in trace if j <= target), None)
 
 
-def solved(found: Elementwise, rank: int, optimizer: str) -> Factors:
+def solved(found: Problem, rank: int, optimizer: str) -> Factors:
     if optimizer == "start":
-        return balanced(found.starts(rank).best, found.weight.dtype)
-    return found.truncate(rank)
+        return Factors(found.starts(rank).best.p, found.starts(rank).best.q)
+    return found.solve(rank)
 
 
 def config_of(optimizer: str) -> TfwsvdConfig:

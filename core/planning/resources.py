@@ -77,11 +77,12 @@ def statistics_bytes(layers: Sequence[LayerPlan], recipe: Recipe) -> int:
 
 
 def numbers_in(statistic: Statistic, layer: LayerPlan) -> int:
-    """Gram: side² (side where it is over 8192); F: one per weight; its sums: one per feature."""
+    """Gram: side² (side where it is over 8192); F: one per weight; sums over tokens and Fisher
+    sums: one per feature."""
     match statistic:
         case Statistic.FISHER:
             return layer.params_before
-        case Statistic.FISHER_IN:
+        case Statistic.FISHER_IN | Statistic.INPUT_SUM | Statistic.INPUT_ABS_SUM:
             return layer.in_features
         case Statistic.FISHER_OUT:
             return layer.out_features

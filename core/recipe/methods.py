@@ -93,6 +93,41 @@ class SvdLlmConfig(MethodConfig):
         return frozenset({Statistic.OUTPUT_GRAM if smaller_out else Statistic.INPUT_GRAM})
 
 
+class AsvdConfig(MethodConfig):
+    """Activation-aware SVD: input features weighted by the mean size of their activations."""
+
+    type: Literal["asvd"] = "asvd"
+    alpha: float = Field(default=0.5, ge=0, le=1)
+    """α: the power of mean |x| that weights an input feature; 0 is plain SVD."""
+
+    title: ClassVar[str] = "ASVD"
+    citation: ClassVar[str] = (
+        "Yuan et al., ASVD: Activation-aware singular value decomposition for compressing large "
+        "language models, 2023"
+    )
+    summary: ClassVar[str] = "SVD of the weight scaled by its inputs' mean size to the power α."
+
+    def required_statistics(self, out_features: int, in_features: int) -> frozenset[Statistic]:
+        return frozenset({Statistic.INPUT_ABS_SUM})
+
+
+class BolacoConfig(MethodConfig):
+    """Principal components of a layer's outputs; the bias makes up for what their mean loses."""
+
+    type: Literal["bolaco"] = "bolaco"
+
+    title: ClassVar[str] = "Bolaco (PCA of outputs)"
+    citation: ClassVar[str] = (
+        "Ji et al., Adaptive feature-based low-rank compression of large language models via "
+        "Bayesian optimization, Findings of EMNLP 2024"
+    )
+    summary: ClassVar[str] = "Minimizes the variance that the layer's outputs lose."
+
+    def required_statistics(self, out_features: int, in_features: int) -> frozenset[Statistic]:
+        gram = Statistic.OUTPUT_GRAM if out_features <= in_features else Statistic.INPUT_GRAM
+        return frozenset({gram, Statistic.INPUT_SUM})
+
+
 class KfacConfig(MethodConfig):
     """Two-sided Kronecker-factored Fisher: errors weighted by inputs and by output gradients."""
 
@@ -141,10 +176,19 @@ class TfwsvdConfig(MethodConfig):
 
 
 Method = Annotated[
-    SvdConfig | FwsvdConfig | SvdLlmConfig | KfacConfig | TfwsvdConfig, Field(discriminator="type")
+    SvdConfig | FwsvdConfig | TfwsvdConfig | AsvdConfig | SvdLlmConfig | BolacoConfig | KfacConfig,
+    Field(discriminator="type"),
 ]
 
 METHOD_CONFIGS: dict[str, type[MethodConfig]] = {
     config.model_fields["type"].default: config
-    for config in (SvdConfig, FwsvdConfig, SvdLlmConfig, KfacConfig, TfwsvdConfig)
+    for config in (
+        SvdConfig,
+        FwsvdConfig,
+        TfwsvdConfig,
+        AsvdConfig,
+        SvdLlmConfig,
+        BolacoConfig,
+        KfacConfig,
+    )
 }

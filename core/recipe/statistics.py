@@ -20,6 +20,10 @@ class Statistic(StrEnum):
     """Σ_out F, [in]."""
     FISHER_OUT = "fisher_out"
     """Σ_in F, [out]."""
+    INPUT_SUM = "input_sum"
+    """Σ_tokens x, [in]."""
+    INPUT_ABS_SUM = "input_abs_sum"
+    """Σ_tokens |x|, [in]."""
 
 
 def two_sided(out_features: int, in_features: int) -> frozenset[Statistic]:

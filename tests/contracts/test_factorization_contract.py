@@ -124,7 +124,7 @@ def test_identity_weighting_is_truncated_svd(config: MethodConfig, shape: tuple[
 
 
 def identity_statistics(weight: Tensor) -> LayerStatistics:
-    """A, G and F as if all inputs and gradients were white."""
+    """A, G and F as if all inputs and gradients were white, about a mean of zero."""
     out_features, in_features = weight.shape
     sums = {
         Statistic.INPUT_GRAM: torch.eye(in_features).double(),
@@ -134,6 +134,8 @@ def identity_statistics(weight: Tensor) -> LayerStatistics:
         Statistic.FISHER: torch.ones(out_features, in_features).double(),
         Statistic.FISHER_IN: torch.full((in_features,), out_features, dtype=torch.float64),
         Statistic.FISHER_OUT: torch.full((out_features,), in_features, dtype=torch.float64),
+        Statistic.INPUT_SUM: torch.zeros(in_features).double(),
+        Statistic.INPUT_ABS_SUM: torch.ones(in_features).double(),
     }
     traces = {
         Statistic.INPUT_GRAM: float(in_features),

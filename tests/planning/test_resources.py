@@ -30,6 +30,8 @@ def test_statistics_are_those_of_the_smaller_side() -> None:
     assert one_sided.statistics_bytes == 4 * 3 * 20 * 20
     fisher = resources(method={"type": "fwsvd", "sides": "both"})
     assert fisher.statistics_bytes == 4 * (40 + 60 + 60)
+    absolute = resources(method={"type": "asvd"}, allocation={"type": "uniform"})
+    assert absolute.statistics_bytes == 4 * (20 + 20 + 40)
     assert resources(**UNIFORM_SVD).statistics_bytes == 0
 
 

@@ -104,6 +104,8 @@ def test_unknown_fields_are_refused_at_every_level(path: tuple[str, ...]) -> Non
         ("method", {"type": "svd", "output_damping": 0.1}),
         ("method", {"type": "kfac", "sides": "both"}),
         ("method", {"type": "svd_llm", "output_damping": 0.1}),
+        ("method", {"type": "asvd", "alpha": 1.5}),
+        ("method", {"type": "bolaco", "input_damping": 0.1}),
         ("method", {"type": "fwsvd", "sides": "left"}),
         ("method", {"type": "kfac", "output_damping": 1.5}),
         ("budget", {"type": "rank_ratio", "value": 0.3, "scope": "model"}),
@@ -212,6 +214,19 @@ TWO_SIDED_TALL = {Statistic.INPUT_GRAM, Statistic.INPUT_GRAD_GRAM}
         ("svd_llm", "uniform", {Statistic.OUTPUT_GRAM}, {Statistic.INPUT_GRAM}),
         ("svd_llm", "spectrum", TWO_SIDED_WIDE, TWO_SIDED_TALL),
         ("fwsvd", "spectrum", {Statistic.FISHER_IN}, {Statistic.FISHER_IN}),
+        ("asvd", "uniform", {Statistic.INPUT_ABS_SUM}, {Statistic.INPUT_ABS_SUM}),
+        (
+            "asvd",
+            "spectrum",
+            TWO_SIDED_WIDE | {Statistic.INPUT_ABS_SUM},
+            TWO_SIDED_TALL | {Statistic.INPUT_ABS_SUM},
+        ),
+        (
+            "bolaco",
+            "uniform",
+            {Statistic.OUTPUT_GRAM, Statistic.INPUT_SUM},
+            {Statistic.INPUT_GRAM, Statistic.INPUT_SUM},
+        ),
     ],
 )
 def test_statistics_are_those_of_the_method_and_of_the_allocation(

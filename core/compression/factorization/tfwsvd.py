@@ -19,12 +19,11 @@ an upper bound that needs no solve: allocation reads it for all ranks at once.
 
 from dataclasses import dataclass, replace
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.compression.factorization.decomposition import Decomposition, as_array, balance
-from core.compression.factorization.tfwsvd_objective import Objective, Pair, normalized
+from core.compression.factorization.decomposition import Decomposition, as_array
+from core.compression.factorization.tfwsvd_objective import Objective, normalized
 from core.compression.factorization.tfwsvd_optimizers import Starts, descend
 from core.compression.factorization.tfwsvd_starts import (
     best_form,
@@ -40,24 +39,32 @@ from core.recipe.statistics import Statistic
 
 
 @dataclass(frozen=True)
-class Elementwise(Decomposition):
-    """`outer` and `inner` are the best closed form's; a rank's own factors are solved for."""
+class Problem:
+    """One layer's objective, and the closed forms that are its starts."""
 
     objective: Objective
     forms: tuple[Decomposition, ...]
     config: TfwsvdConfig
 
-    def truncate(self, rank: int) -> Factors:
+    @classmethod
+    def of(
+        cls, weight: Float[Tensor, "out in"], statistics: LayerStatistics, config: TfwsvdConfig
+    ) -> "Problem":
+        fisher = statistics[Statistic.FISHER].double()
+        objective = Objective(weight.double(), normalized(fisher, config.fisher_floor))
+        return cls(objective, closed_forms(objective), config)
+
+    def solve(self, rank: int) -> Factors:
         """The factors of lowest J that the optimizer found, never above the best closed form's."""
-        self.check_rank(rank)
+        config = self.config
         pair = descend(
             self.objective,
             self.starts(rank),
-            self.config.optimizer,
-            self.config.tolerance,
-            self.config.max_rounds,
+            config.optimizer,
+            config.tolerance,
+            config.max_rounds,
         )
-        return balanced(pair, self.weight.dtype)
+        return Factors(pair.p, pair.q)
 
     def starts(self, rank: int) -> Starts:
         _, paper, _, plain = self.forms
@@ -67,27 +74,10 @@ class Elementwise(Decomposition):
 
 def decompose(
     weight: Float[Tensor, "out in"], statistics: LayerStatistics, config: TfwsvdConfig
-) -> Elementwise:
-    fisher = statistics[Statistic.FISHER].double()
-    objective = Objective(weight.double(), normalized(fisher, config.fisher_floor))
-    forms = closed_forms(objective)
-    form = best_form(objective, forms)
-    unit = float(fisher.mean()) / (2 * statistics.examples)
-    increase = as_array(curve(objective, form) * unit)
-    return Elementwise(
-        weight=weight,
-        outer=form.outer,
-        inner=form.inner,
-        spectrum=replace(form.spectrum, predicted_increase=increase),
-        squared_norm=objective.squared_norm,
-        objective=objective,
-        forms=forms,
-        config=config,
-    )
-
-
-def balanced(pair: Pair, dtype: torch.dtype) -> Factors:
-    """Columns and their rows scaled to equal norms."""
-    scale = balance(pair.p.norm(dim=0), pair.q.norm(dim=1))
-    outer, inner = pair.p * scale, pair.q / scale[:, None]
-    return Factors(outer.to(dtype).contiguous(), inner.to(dtype).contiguous())
+) -> Decomposition:
+    layer = Problem.of(weight, statistics, config)
+    form = best_form(layer.objective, layer.forms)
+    unit = float(statistics[Statistic.FISHER].double().mean()) / (2 * statistics.examples)
+    increase = as_array(curve(layer.objective, form) * unit)
+    spectrum = replace(form.spectrum, predicted_increase=increase)
+    return Decomposition(weight, layer.solve, spectrum, layer.objective.squared_norm)

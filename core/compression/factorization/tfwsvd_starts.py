@@ -33,7 +33,8 @@ def closed_forms(objective: Objective) -> tuple[Decomposition, ...]:
 
 
 def cut(form: Decomposition, rank: int) -> Pair:
-    return Pair(form.outer[:, :rank], form.inner[:rank])
+    factors = form.cut(rank)
+    return Pair(factors.outer, factors.inner)
 
 
 def best_start(objective: Objective, forms: tuple[Decomposition, ...], rank: int) -> Pair:
@@ -57,6 +58,7 @@ def curve(objective: Objective, form: Decomposition) -> Float[Tensor, "r_plus_1"
 def errors(objective: Objective, form: Decomposition) -> Iterator[float]:
     error = objective.weight.clone()
     yield objective.squared_norm(error)
-    for column, row in zip(form.outer.T, form.inner, strict=True):
+    factors = form.cut(form.full_rank)
+    for column, row in zip(factors.outer.T, factors.inner, strict=True):
         error.addr_(column, row, alpha=-1)
         yield objective.squared_norm(error)

@@ -18,7 +18,8 @@ from core.recipe.statistics import Statistic
 FISHER = frozenset({Statistic.FISHER, Statistic.FISHER_IN, Statistic.FISHER_OUT})
 INPUT_SIDE = frozenset({Statistic.INPUT_GRAM, Statistic.OUTPUT_GRAM})
 GRADIENT_SIDE = frozenset({Statistic.OUTPUT_GRAD_GRAM, Statistic.INPUT_GRAD_GRAM})
-OF_INPUTS = {Statistic.INPUT_GRAM, Statistic.INPUT_GRAD_GRAM, Statistic.FISHER_IN}
+INPUT_SUMS = frozenset({Statistic.INPUT_SUM, Statistic.INPUT_ABS_SUM})
+OF_INPUTS = INPUT_SUMS | {Statistic.INPUT_GRAM, Statistic.INPUT_GRAD_GRAM, Statistic.FISHER_IN}
 
 
 class LayerEstimator:
@@ -50,6 +51,10 @@ class LayerEstimator:
             self._sums[Statistic.INPUT_GRAM] += x.gram
         if Statistic.INPUT_GRAM in self._traces:
             self._traces[Statistic.INPUT_GRAM] += x.energy
+        if Statistic.INPUT_SUM in self._sums:
+            self._sums[Statistic.INPUT_SUM] += x.total
+        if Statistic.INPUT_ABS_SUM in self._sums:
+            self._sums[Statistic.INPUT_ABS_SUM] += x.absolute_total
 
     def see_output(self, y: Tokens) -> None:
         if Statistic.OUTPUT_GRAM in self._sums:
@@ -110,7 +115,7 @@ class LayerEstimator:
         if statistic == Statistic.FISHER:
             return self.linear.out_features, self.linear.in_features
         size = self.linear.in_features if statistic in OF_INPUTS else self.linear.out_features
-        return (size,) if statistic in FISHER else (size, size)
+        return (size,) if statistic in FISHER | INPUT_SUMS else (size, size)
 
     def _scalar(self) -> Tensor:
         return torch.zeros((), dtype=self._dtype, device=self.linear.weight.device)

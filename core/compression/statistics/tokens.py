@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.compression.linalg import gram
+from core.compression.linalg import accumulation_dtype, gram
 from core.compression.statistics.groups import Group, full_groups, padded_groups
 from core.errors import ModelError
 
@@ -122,6 +122,16 @@ class Tokens:
             return self.gram.trace()
         norms: Tensor = torch.linalg.vector_norm(self.rows, dim=1)
         return norms.square().sum()
+
+    @cached_property
+    def total(self) -> Float[Tensor, "features"]:
+        """Σ_tokens v, in the precision in which sums accumulate."""
+        return self.rows.sum(0, dtype=accumulation_dtype(self.rows.device))
+
+    @cached_property
+    def absolute_total(self) -> Float[Tensor, "features"]:
+        """Σ_tokens |v|."""
+        return self.rows.abs().sum(0, dtype=accumulation_dtype(self.rows.device))
 
     @cached_property
     def similarities(self) -> list[Float[Tensor, "_ _ _"]]:

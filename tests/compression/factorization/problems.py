@@ -45,6 +45,8 @@ class Problem:
             Statistic.FISHER: self.fisher,
             Statistic.FISHER_IN: self.fisher.sum(0),
             Statistic.FISHER_OUT: self.fisher.sum(1),
+            Statistic.INPUT_SUM: self.x.sum(0),
+            Statistic.INPUT_ABS_SUM: self.x.abs().sum(0),
         }
         traces = {
             Statistic.INPUT_GRAM: float(a.trace()),

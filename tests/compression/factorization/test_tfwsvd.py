@@ -8,9 +8,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.compression.factorization.tfwsvd import Elementwise, decompose
+from core.compression.factorization.decomposition import Decomposition
+from core.compression.factorization.tfwsvd import Problem as Layer
+from core.compression.factorization.tfwsvd import decompose
 from core.compression.factorization.tfwsvd_objective import Objective, Pair, normalized
 from core.compression.factorization.tfwsvd_optimizers import OPTIMIZERS, als, em, solved_rows
+from core.compression.factorization.tfwsvd_starts import best_form
 from core.recipe.methods import TfwsvdConfig
 from tests.compression.factorization.problems import SHAPES, Problem, make_problem
 
@@ -52,7 +55,11 @@ def slow_optimum(f: Matrix, w: Matrix, rank: int, starts: int, sweeps: int) -> f
     return min(reached)
 
 
-def decomposed(problem: Problem, config: TfwsvdConfig) -> Elementwise:
+def layer_of(problem: Problem, config: TfwsvdConfig) -> Layer:
+    return Layer.of(problem.weight, problem.statistics, config)
+
+
+def decomposed(problem: Problem, config: TfwsvdConfig) -> Decomposition:
     return decompose(problem.weight, problem.statistics, config)
 
 
@@ -74,9 +81,9 @@ def test_als_finds_what_many_slow_starts_find(shape: tuple[int, int], rank: int)
 @each_shape
 def test_is_never_above_its_start(optimizer: str, shape: tuple[int, int]) -> None:
     problem = make_problem(*shape, examples=9)
-    found = decomposed(problem, TfwsvdConfig(optimizer=optimizer, max_rounds=4))
+    found = layer_of(problem, TfwsvdConfig(optimizer=optimizer, max_rounds=4))
     for rank in (1, 2, 4):
-        starts = [form.outer[:, :rank] @ form.inner[:rank] for form in found.forms]
+        starts = [form.cut(rank).product() for form in found.forms]
         costs = [cost(weights(problem), problem.weight.numpy(), s.numpy()) for s in starts]
         assert reached(problem, found.config, rank) <= min(costs) * (1 + 1e-12)
 
@@ -84,12 +91,12 @@ def test_is_never_above_its_start(optimizer: str, shape: tuple[int, int]) -> Non
 @each_optimizer
 def test_each_optimizer_goes_down_to_the_same(optimizer: str) -> None:
     problem = make_problem(9, 7, examples=9)
-    found = decomposed(problem, THOROUGH)
+    found = layer_of(problem, THOROUGH)
     start = found.objective(found.starts(2).best)
     best = reached(problem, THOROUGH, 2)
     assert best < 0.97 * start
     config = THOROUGH.model_copy(update={"optimizer": optimizer})
-    slow = optimizer == "em"  # half the way in as many rounds
+    slow = optimizer in ("em", "sgd")  # half the way in as many rounds
     assert reached(problem, config, 2) <= best + (0.5 if slow else 0.01) * (start - best)
 
 
@@ -126,7 +133,7 @@ def test_half_a_sweep_is_row_by_row_least_squares(shape: tuple[int, int]) -> Non
 
 def test_an_em_step_is_a_truncated_svd_of_what_is_filled_in() -> None:
     problem = make_problem(6, 9)
-    found = decomposed(problem, TfwsvdConfig())
+    found = layer_of(problem, TfwsvdConfig())
     starts = found.starts(2)
     x, f = (starts.best.p @ starts.best.q).numpy(), weights(problem)
     filled = f / f.max() * problem.weight.numpy() + (1 - f / f.max()) * x
@@ -138,7 +145,7 @@ def test_an_em_step_is_a_truncated_svd_of_what_is_filled_in() -> None:
 @pytest.mark.parametrize("optimizer", [als, em], ids=["als", "em"])
 @each_shape
 def test_als_and_em_never_rise(optimizer: object, shape: tuple[int, int]) -> None:
-    found = decomposed(make_problem(*shape, examples=9), TfwsvdConfig())
+    found = layer_of(make_problem(*shape, examples=9), TfwsvdConfig())
     rounds = OPTIMIZERS[getattr(optimizer, "__name__", "")](found.objective, found.starts(3))
     costs = [found.objective(pair) for pair in islice(rounds, 40)]
     assert all(b <= a * (1 + 1e-12) for a, b in pairwise(costs))
@@ -156,19 +163,22 @@ def test_predicts_the_starts_cost_in_units_of_the_loss(shape: tuple[int, int]) -
     def increase(product: Tensor) -> float:
         return float((fisher * (problem.weight - product).square()).sum()) / (2 * 40)
 
+    layer = layer_of(problem, TfwsvdConfig())
+    best = best_form(layer.objective, layer.forms)
     assert predicted[0] == pytest.approx(increase(torch.zeros(shape)))
     for rank in range(1, min(shape)):
-        form = min(increase(found.outer[:, :k] @ found.inner[:k]) for k in range(1, rank + 1))
-        assert predicted[rank] == pytest.approx(form)
+        assert predicted[rank] == pytest.approx(
+            min(increase(best.cut(k).product()) for k in range(1, rank + 1))
+        )
         assert increase(found.truncate(rank).product()) <= predicted[rank] * (1 + 1e-9)
 
 
 def test_a_fisher_that_is_separable_leaves_nothing_to_iterate() -> None:
     """Then the two-sided closed form is the optimum: ALS may not improve on it."""
     problem = make_problem(8, 6, examples=1)
-    found = decomposed(problem, THOROUGH.model_copy(update={"fisher_floor": 1e-9}))
+    found = layer_of(problem, THOROUGH.model_copy(update={"fisher_floor": 1e-9}))
     start = found.objective(found.starts(2).best)
-    solved = found.truncate(2)
+    solved = decomposed(problem, found.config).truncate(2)
     assert found.objective(Pair(solved.outer, solved.inner)) == pytest.approx(start, rel=1e-4)
 
 

@@ -81,6 +81,8 @@ def one_at_a_time(
                 Statistic.FISHER: gradient.square(),
                 Statistic.FISHER_IN: gradient.square().sum(0),
                 Statistic.FISHER_OUT: gradient.square().sum(1),
+                Statistic.INPUT_SUM: x.sum(0),
+                Statistic.INPUT_ABS_SUM: x.abs().sum(0),
             }.items():
                 sums[name][statistic] = sums[name].get(statistic, 0) + value
     return sums

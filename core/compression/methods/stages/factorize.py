@@ -32,9 +32,12 @@ class Factorize(Stage):
             if layer.rank is not None:
                 dense = linear_layer(model, layer.name)
                 sums = statistics.get(layer.name)
-                decomposition = decompose(layer.name, dense.weight, sums, run.recipe.method)
+                decomposition = decompose(
+                    layer.name, dense.weight, sums, run.recipe.method, dense.bias is not None
+                )
                 factors = decomposition.truncate(layer.rank)
-                low_rank = LowRankLinear.from_factors(factors, dense.bias)
+                bias = decomposition.bias(factors, dense.bias)
+                low_rank = LowRankLinear.from_factors(factors, bias)
                 errors[layer.name] = decomposition.relative_error(factors)
                 replace_layer(model, layer.name, finite(layer.name, low_rank))
             yield Progress(done, len(run.plan.layers), "layer")

@@ -34,9 +34,10 @@ class Spectra(Stage):
         model, statistics = run.load_dense(), load_layer_statistics(run)
         spectra: dict[str, Spectrum] = {}
         for done, layer in enumerate(run.targets, start=1):
-            weight = linear_layer(model, layer.name).weight
-            sums = statistics.get(layer.name)
-            decomposition = decompose(layer.name, weight, sums, run.recipe.method)
+            dense, sums = linear_layer(model, layer.name), statistics.get(layer.name)
+            decomposition = decompose(
+                layer.name, dense.weight, sums, run.recipe.method, dense.bias is not None
+            )
             spectra[layer.name] = with_phi(decomposition.spectrum, sums)
             yield Progress(done, len(run.targets), "layer")
         save_spectra(folder / FILE, spectra)
