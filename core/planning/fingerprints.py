@@ -15,7 +15,7 @@ STAGE_VERSIONS: Mapping[str, int] = {
     "adapt": 1,
     "statistics": 1,
     "spectra": 1,
-    "plan": 1,
+    "plan": 2,
     "factorize": 1,
     "finetune": 1,
     "evaluate": 2,

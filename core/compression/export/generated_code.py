@@ -1,14 +1,17 @@
 """The Python files inside an artifact: what runs, in plain sight, needing nothing of ours."""
 
+import copy
 import inspect
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 import transformers
 from torch import nn
 
 from core.compression.export.templating import render
 from core.compression.low_rank import LowRankLinear
+from core.compression.models.layers import transposed_layers
 from core.compression.tasks.registry import TASK_KINDS
 from core.errors import ModelError
 
@@ -30,6 +33,8 @@ class GeneratedNames:
     """rankwise-bert"""
     auto_class: str
     """AutoModelForSequenceClassification"""
+    stored_transposed: bool = False
+    """Some of its linear layers are of the class Conv1D, whose weight lies as [in, out]."""
 
     @property
     def model_class(self) -> str:
@@ -66,7 +71,15 @@ def names_for(model: nn.Module) -> GeneratedNames:
         dense_config=config.__name__,
         model_type=f"{MODEL_TYPE_PREFIX}{config.model_type}",  # type: ignore[attr-defined]
         auto_class=auto_class,
+        stored_transposed=bool(transposed_layers(skeleton(model))),
     )
+
+
+def skeleton(model: nn.Module) -> nn.Module:
+    """The dense model that a compressed one was made from, without its numbers."""
+    with torch.device("meta"):
+        dense: nn.Module = type(model)(copy.deepcopy(model.config))
+    return dense
 
 
 def _gives(auto_class: str, model: nn.Module) -> bool:
