@@ -42,7 +42,8 @@ SIZES: dict[str, dict[str, Any]] = {
     "qwen3": {**LLAMA_SIZES, "head_dim": 8},
 }
 assert set(SIZES) == set(FAMILIES)
-READS_FORWARD = [name for name, family in FAMILIES.items() if family.reads_forward]
+SAME_MODULES = {"xlm-roberta", "camembert"}
+"""As RoBERTa, under another name."""
 
 
 def family_config(family: str, words: int, **changes: Any) -> Any:

@@ -1,9 +1,7 @@
 import pytest
 
 from core.planning.families import FAMILIES
-
-SAME_MODULES = {"xlm-roberta", "camembert"}
-"""As RoBERTa, under another name."""
+from tests.compression.family_models import SAME_MODULES
 
 
 @pytest.fixture(params=sorted(FAMILIES.keys() - SAME_MODULES))
