@@ -162,8 +162,8 @@ def test_a_text_without_tokens_is_one_padding_token() -> None:
     """A tokenizer of a language model adds none of its own."""
     tokenizer = word_tokenizer()
     tokenizer.pad_token = tokenizer.eos_token
-    rows = [{"text": "", "label": "bad"}, {"text": "a film", "label": "good"}]
-    examples = tokenized(SINGLE.config, rows, tokenizer)
+    rows = [{"text": " ", "label": "bad"}, {"text": "a film", "label": "good"}]
+    examples = tokenized(SINGLE, rows, tokenizer)
     assert examples.encodings["input_ids"][0] == [tokenizer.pad_token_id]
     assert examples.encodings["attention_mask"][0] == [1]
     assert list(examples.lengths) == [1, 2]
