@@ -38,6 +38,7 @@ def dry_run(
     plan = resolved.plan
     if spectra is not None:
         plan = make_plan(resolved.layers, resolved.model.checkpoint.params, recipe, spectra)
+        plan = plan.model_copy(update={"left": resolved.plan.left})
     rows = train_rows(recipe.task, resolved.dataset)
     return DryRun(
         basis="shape-only" if spectra is None else "cached-spectra",

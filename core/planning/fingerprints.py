@@ -15,7 +15,7 @@ STAGE_VERSIONS: Mapping[str, int] = {
     "adapt": 1,
     "statistics": 1,
     "spectra": 2,
-    "plan": 1,
+    "plan": 2,
     "factorize": 2,
     "finetune": 1,
     "evaluate": 2,

@@ -66,6 +66,19 @@ class LayerPlan(BaseModel):
     phi: float | None = None
 
 
+class LeftModules(BaseModel):
+    """Modules that stay as they are."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    name: str
+    """As stored; a star stands for the numbers of modules that differ in nothing else."""
+    count: int
+    params: int
+    """Of all of them."""
+    reason: str
+
+
 class Plan(BaseModel):
     """Ranks for a budget, before anything is factorized."""
 
@@ -78,6 +91,8 @@ class Plan(BaseModel):
     model_params_after: int
     predicted_loss_increase: float | None
     """Sum over layers; it ranks choices, as a number it is several times too low."""
+    left: tuple[LeftModules, ...] = ()
+    """Matrices of the checkpoint that are no targets, and why."""
 
     @property
     def keep_ratio(self) -> float:

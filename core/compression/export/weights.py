@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from core.compression.export.generated_code import GeneratedNames
+from core.compression.export.generated_code import GeneratedNames, skeleton
 from core.compression.low_rank import LowRankLinear
+from core.compression.models.layers import transposed_layers
 from core.errors import NumericalError
 
 WEIGHTS_FILE = "model.safetensors"
@@ -40,11 +41,15 @@ def write_dense(folder: Path, model: nn.Module, names: GeneratedNames) -> None:
 
 
 def dense_state(model: nn.Module) -> dict[str, Tensor]:
-    """The state of the dense model: W = outer · inner, computed in float64 and cast back."""
-    state = dict(model.state_dict())
+    """The state of the dense model: W = outer · inner, computed in float64 and cast back.
+
+    W lies as the dense model's own class stores it, which for a Conv1D is transposed.
+    """
+    state, transposed = dict(model.state_dict()), transposed_layers(skeleton(model))
     for name, layer in low_rank_layers(model).items():
         outer, inner = state.pop(f"{name}.outer"), state.pop(f"{name}.inner")
-        state[f"{name}.weight"] = (outer.double() @ inner.double()).to(layer.outer.dtype)
+        weight = (outer.double() @ inner.double()).to(layer.outer.dtype)
+        state[f"{name}.weight"] = weight.T if name in transposed else weight
     return state
 
 

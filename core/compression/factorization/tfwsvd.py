@@ -9,15 +9,15 @@ has no closed form: every rank is a problem of its own, and factors are not nest
 solves it from the closed form of lowest J (`tfwsvd_starts`) by the optimizer that the config names
 (`tfwsvd_optimizers`), and never returns anything worse than that start.
 
-Spectrum: the squared singular values are those of the best closed form in its own norm. The
-predicted increase is that form's J, exact at each rank, in units of the loss,
+Spectrum: the squared singular values are those of the best closed form, scaled so that their sum is
+J at P Q = 0. The predicted increase is that form's J, exact at each rank, in units of the loss,
 
     J_k · mean F / (2 N)   ≥   what `truncate(k)` will cost,
 
 an upper bound that needs no solve: allocation reads it for all ranks at once.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
@@ -34,6 +34,7 @@ from core.compression.factorization.tfwsvd_starts import (
 )
 from core.compression.layer_statistics import LayerStatistics
 from core.compression.low_rank import Factors
+from core.planning.plan import Spectrum
 from core.recipe.methods import TfwsvdConfig
 from core.recipe.statistics import Statistic
 
@@ -79,5 +80,7 @@ def decompose(
     form = best_form(layer.objective, layer.forms)
     unit = float(statistics[Statistic.FISHER].double().mean()) / (2 * statistics.examples)
     increase = as_array(curve(layer.objective, form) * unit)
-    spectrum = replace(form.spectrum, predicted_increase=increase)
+    energy = form.spectrum.squared_singular_values
+    whole = layer.objective.squared_norm(layer.objective.weight)
+    spectrum = Spectrum(energy * (whole / (energy.sum() or 1.0)), increase)
     return Decomposition(weight, layer.solve, spectrum, layer.objective.squared_norm)

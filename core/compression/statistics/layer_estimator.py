@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from core.compression.layer_statistics import LayerStatistics
 from core.compression.linalg import accumulation_dtype
+from core.compression.models.layers import as_linear
 from core.compression.statistics.fisher_sums import fisher_sums
 from core.compression.statistics.tokens import Tokens
 from core.errors import NumericalError
@@ -29,9 +30,11 @@ class LayerEstimator:
     input gradients, and takes of them what the statistics asked for need.
     """
 
-    def __init__(self, name: str, linear: nn.Linear, asked: frozenset[Statistic]):
+    def __init__(self, name: str, layer: nn.Module, asked: frozenset[Statistic]):
         self.name = name
-        self.linear = linear
+        self.layer = layer
+        """The model's own module, which is watched."""
+        self.linear = as_linear(layer, name)
         self.asked = asked
         self.tokens = 0
         self._sums = {statistic: self._zeros(statistic) for statistic in self._summed()}
@@ -40,6 +43,11 @@ class LayerEstimator:
     @property
     def needs_gradient(self) -> bool:
         return bool(self.asked & (GRADIENT_SIDE | FISHER))
+
+    @property
+    def needs_example_gradients(self) -> bool:
+        """Sums over squares of each example's whole gradient at W."""
+        return bool(self.asked & FISHER)
 
     @property
     def needs_input_gradient(self) -> bool:
@@ -60,11 +68,14 @@ class LayerEstimator:
         if Statistic.OUTPUT_GRAM in self._sums:
             self._sums[Statistic.OUTPUT_GRAM] += y.minus(self.linear.bias).gram
 
-    def see_output_gradient(self, x: Tokens, delta: Tokens) -> None:
+    def see_output_gradient(self, delta: Tokens) -> None:
         if Statistic.OUTPUT_GRAD_GRAM in self._sums:
             self._sums[Statistic.OUTPUT_GRAD_GRAM] += delta.gram
         if Statistic.OUTPUT_GRAD_GRAM in self._traces:
             self._traces[Statistic.OUTPUT_GRAD_GRAM] += delta.energy
+
+    def see_example_gradients(self, x: Tokens, delta: Tokens) -> None:
+        """With the tokens of all calls of this forward pass."""
         for name, total in fisher_sums(x, delta, self.asked & FISHER).items():
             self._sums[name] += total
 

@@ -13,11 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from core.compression.layer_statistics import LayerStatistics, split_half
+from core.compression.models.layers import layer_at
 from core.compression.statistics.fisher_loss import Loss
 from core.compression.statistics.layer_estimator import LayerEstimator
 from core.compression.statistics.observation import Observation
 from core.compression.statistics.tokens import Batch, Padding
 from core.errors import ModelError, NumericalError
+from core.planning.families import FAMILIES
 from core.recipe.statistics import Statistic
 
 Requirements = Mapping[str, frozenset[Statistic]]
@@ -31,8 +33,10 @@ class StatisticsPass:
     maps names to tensors [batch, ...] on the model's device; an `attention_mask` [batch, length]
     says which positions count. Target inputs may be [batch, length, in] or [batch, in].
 
-    Raises ModelError for a target that is no nn.Linear, or is called twice in one forward pass or
-    never; NumericalError where a loss or a sum is not finite.
+    A target may be called several times in one forward pass.
+
+    Raises ModelError for a target that is no linear layer, or is never called; NumericalError where
+    a loss or a sum is not finite.
     """
 
     def __init__(self, model: nn.Module, requirements: Requirements):
@@ -73,14 +77,14 @@ class Half:
     def __init__(self, model: nn.Module, requirements: Requirements):
         self.examples = 0
         self.estimators = [
-            LayerEstimator(name, linear_at(model, name), asked)
+            LayerEstimator(name, layer_at(model, name), asked)
             for name, asked in requirements.items()
         ]
 
     def update(self, model: nn.Module, batch: Batch, loss: Loss) -> None:
         padding = Padding.of(batch)
         self.examples += padding.examples
-        backward = any(estimator.needs_gradient for estimator in self.estimators)
+        backward = shares_positions(model) or any(e.needs_gradient for e in self.estimators)
         with Observation(self.estimators, padding), torch.set_grad_enabled(backward):
             losses = finite(loss(model, batch))
             if losses.requires_grad:
@@ -90,11 +94,11 @@ class Half:
         return {layer.name: layer.statistics(self.examples) for layer in self.estimators}
 
 
-def linear_at(model: nn.Module, name: str) -> nn.Linear:
-    module = model.get_submodule(name)
-    if not isinstance(module, nn.Linear):
-        raise ModelError(f"{name} is a {type(module).__name__}, not a linear layer")
-    return module
+def shares_positions(model: nn.Module) -> bool:
+    """What its targets read can only be told with gradients: see `shared_calls`."""
+    config: object = getattr(model, "config", None)
+    family = FAMILIES.get(getattr(config, "model_type", ""))
+    return family is not None and family.shares_positions
 
 
 def finite(losses: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from core.compression.models.layers import linear_layer, parameter_count
 from core.compression.progress import Progress
 from core.compression.run_state import Run, write_json
 from core.compression.statistics.phi import phi
+from core.planning.left import left_modules
 from core.planning.plan import Spectrum
 from core.planning.planner import make_plan
 from core.planning.spectra import load_spectra, save_spectra
@@ -58,6 +59,8 @@ class MakePlan(Stage):
         spectra = load_spectra(run.folder("spectra") / FILE)
         params = parameter_count(run.load_dense())
         plan = make_plan(run.targets, params, run.recipe, spectra)
+        left = left_modules(run.checkpoint, run.targets)
+        plan = plan.model_copy(update={"left": left})
         write_json(folder / "plan.json", plan.model_dump(mode="json"))
 
     def facts(self, run: Run) -> Iterator[Event]:
