@@ -69,11 +69,15 @@ def stage_inputs(recipe: Recipe, model_digest: str, dataset_sha256: str) -> dict
             "budget": recipe.budget.model_dump(mode="json"),
             "allocation": recipe.allocation.model_dump(mode="json"),
         },
-        "factorize": None,
+        "factorize": _refit(recipe),
         "finetune": _training(recipe.finetune),
         "evaluate": recipe.evaluation.model_dump(mode="json"),
         "export": sorted(recipe.exports),
     }
+
+
+def _refit(recipe: Recipe) -> dict[str, Any] | None:
+    return None if recipe.refit.type == "none" else recipe.refit.model_dump(mode="json")
 
 
 def _training(config: Any) -> dict[str, Any]:

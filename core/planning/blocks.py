@@ -1,0 +1,39 @@
+"""The target layers by the Transformer block that they lie in, read off their names.
+
+A block's name is a layer's up to its first number: ``bert.encoder.layer.0`` of
+``bert.encoder.layer.0.attention.self.query``.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+UP_TO_THE_NUMBER = re.compile(r"(?:[^.]+\.)+?\d+(?=\.)")
+
+
+class Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+Layer = TypeVar("Layer", bound=Named)
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block with its target layers, in model order."""
+
+    name: str
+    layers: tuple[str, ...]
+
+
+def blocks_of(layers: Sequence[Named]) -> tuple[Block, ...] | None:
+    """In model order; None where a layer lies in no numbered block."""
+    members: dict[str, list[str]] = {}
+    for layer in layers:
+        found = UP_TO_THE_NUMBER.match(layer.name)
+        if found is None:
+            return None
+        members.setdefault(found.group(), []).append(layer.name)
+    return tuple(Block(name, tuple(names)) for name, names in members.items())
