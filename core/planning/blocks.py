@@ -7,17 +7,8 @@ A block's name is a layer's up to its first number: ``bert.encoder.layer.0`` of
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
 
 UP_TO_THE_NUMBER = re.compile(r"(?:[^.]+\.)+?\d+(?=\.)")
-
-
-class Named(Protocol):
-    @property
-    def name(self) -> str: ...
-
-
-Layer = TypeVar("Layer", bound=Named)
 
 
 @dataclass(frozen=True)
@@ -28,12 +19,12 @@ class Block:
     layers: tuple[str, ...]
 
 
-def blocks_of(layers: Sequence[Named]) -> tuple[Block, ...] | None:
+def blocks_of(layers: Sequence[str]) -> tuple[Block, ...] | None:
     """In model order; None where a layer lies in no numbered block."""
     members: dict[str, list[str]] = {}
     for layer in layers:
-        found = UP_TO_THE_NUMBER.match(layer.name)
+        found = UP_TO_THE_NUMBER.match(layer)
         if found is None:
             return None
-        members.setdefault(found.group(), []).append(layer.name)
+        members.setdefault(found.group(), []).append(layer)
     return tuple(Block(name, tuple(names)) for name, names in members.items())

@@ -29,7 +29,7 @@ from core.compression.statistics.statistics_pass import evaluating
 from core.compression.statistics.tokens import Padding, Tokens
 from core.compression.tasks.batches import Batch
 from core.errors import ModelError
-from core.planning.blocks import Block, Named
+from core.planning.blocks import Block
 from core.recipe.refit import Granularity
 
 
@@ -69,7 +69,7 @@ class Streams:
 @torch.no_grad()
 def refit_sequentially(
     model: nn.Module,
-    layers: Sequence[Named],
+    layers: Sequence[str],
     batches: Iterable[Batch],
     solve: Solve,
     granularity: Granularity,

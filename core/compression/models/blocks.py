@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import ModelError
-from core.planning.blocks import Block, Named, blocks_of
+from core.planning.blocks import Block, blocks_of
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Call:
     keywords: dict[str, Any]
 
 
-def blocks_in(model: nn.Module, layers: Sequence[Named], *, pointer: str) -> tuple[Block, ...]:
+def blocks_in(model: nn.Module, layers: Sequence[str], *, pointer: str) -> tuple[Block, ...]:
     """The model's blocks with their layers among these, in model order.
 
     Raises:
@@ -51,6 +51,11 @@ def stream_in(output: Any) -> Tensor:
     """Some architectures' blocks return a tuple that begins with it."""
     stream: Tensor = output[0] if isinstance(output, tuple) else output
     return stream
+
+
+def with_stream(output: Any, stream: Tensor) -> Any:
+    """The block's output with another stream in it."""
+    return (stream, *output[1:]) if isinstance(output, tuple) else stream
 
 
 OnCall = Callable[[int, Tensor, Call], None]

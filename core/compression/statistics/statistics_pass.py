@@ -77,11 +77,19 @@ class Half:
             for name, asked in requirements.items()
         ]
 
-    def update(self, model: nn.Module, batch: Batch, loss: Loss) -> None:
-        padding = Padding.of(batch)
+    @property
+    def needs_gradient(self) -> bool:
+        return any(estimator.needs_gradient for estimator in self.estimators)
+
+    @contextmanager
+    def watching(self, padding: Padding) -> Iterator[None]:
+        """While inside, the estimators see one batch."""
         self.examples += padding.examples
-        backward = any(estimator.needs_gradient for estimator in self.estimators)
-        with Observation(self.estimators, padding), torch.set_grad_enabled(backward):
+        with Observation(self.estimators, padding), torch.set_grad_enabled(self.needs_gradient):
+            yield
+
+    def update(self, model: nn.Module, batch: Batch, loss: Loss) -> None:
+        with self.watching(Padding.of(batch)):
             losses = finite(loss(model, batch))
             if losses.requires_grad:
                 losses.sum().backward()  # type: ignore[no-untyped-call]

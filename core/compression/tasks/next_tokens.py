@@ -49,10 +49,7 @@ class Predictions:
     def read(self, reading: Reading, *beside: Tensor) -> Tensor:
         """`reading` of all positions, [batch, positions, …]; `beside` is [batch, positions, …]."""
         at_once = max(1, AT_ONCE // self.vocabulary)
-        columns = [
-            torch.split(values.flatten(0, 1), at_once)  # type: ignore[no-untyped-call]
-            for values in (self.states, *beside)
-        ]
+        columns = [torch.split(values.flatten(0, 1), at_once) for values in (self.states, *beside)]
 
         def piece(states: Tensor, *others: Tensor) -> Tensor:
             return reading(self.head(states), *others)

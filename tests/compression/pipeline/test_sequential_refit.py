@@ -15,13 +15,13 @@ from core.compression.methods.compressed import load_compressed
 from core.compression.methods.default import STAGES
 from core.compression.methods.sequential_refit import Target, refit_sequentially
 from core.compression.methods.stage import perform
+from core.compression.methods.stages.statistics import describe_statistics
 from core.compression.models.layers import linear_layer, replace_layer
 from core.compression.run_state import Run
 from core.compression.shifted_moments import ShiftedMoments
 from core.compression.tasks.batches import Batch, reading_batches
 from core.errors import ModelError
 from core.planning.families import FAMILIES
-from core.planning.plan import TargetLayer
 from core.recipe.methods import SvdLlmConfig
 from core.recipe.refit import Granularity
 from tests.compression.tasks.tiny_tasks import tiny_task
@@ -45,10 +45,10 @@ def tiny(task: str, folder: Path, rows: int = 6) -> tuple[nn.Module, list[Batch]
     return tiny.model.double().eval(), batches
 
 
-def targets(model: Any) -> list[TargetLayer]:
+def targets(model: Any) -> list[str]:
     family = FAMILIES[model.config.model_type]
     return [
-        TargetLayer(name, *module.weight.shape)
+        name
         for name, module in model.named_modules()
         if name.startswith(f"{family.prefix}.{family.blocks}.") and isinstance(module, nn.Linear)
     ]
@@ -104,16 +104,16 @@ def test_moments_are_those_of_both_whole_models(
     layers = targets(model)
     progress = list(refit_sequentially(model, layers, batches, solve, granularity, tmp_path / "s"))
     assert [p.done for p in progress] == [1, 2]
-    assert sorted(name for name, _ in checked) == sorted(layer.name for layer in layers)
-    assert all(isinstance(model.get_submodule(layer.name), LowRankLinear) for layer in layers)
+    assert sorted(name for name, _ in checked) == sorted(layer for layer in layers)
+    assert all(isinstance(model.get_submodule(layer), LowRankLinear) for layer in layers)
     shifts = dict(checked)
     assert max(shifts.values()) > 1e-2
-    assert shifts[layers[0].name] == 0
+    assert shifts[layers[0]] == 0
 
 
 def test_models_without_a_list_of_blocks_are_refused(tmp_path: Path) -> None:
     model = tiny_language_model()
-    some = [layer for layer in targets(model) if ".layers.0." in layer.name]
+    some = [layer for layer in targets(model) if ".layers.0." in layer]
     with pytest.raises(ModelError, match="block") as refused:
         list(refit_sequentially(model, some, [], halved, "block", tmp_path))
     assert refused.value.pointer == "/refit"
@@ -220,11 +220,11 @@ def test_an_encoder_with_biases_comes_closer_to_dense(
 
     alone, refitted = deepcopy(dense), deepcopy(dense)
     for layer in layers:
-        x = seen_by(dense, layer.name, batches)
+        x = seen_by(dense, layer, batches)
         moments = ShiftedMoments.zeros(x.shape[1], x.device)
         moments.see(x, x)
-        solved = at_rank_24(layer.name, linear_layer(dense, layer.name), moments)
-        replace_layer(alone, layer.name, solved)
+        solved = at_rank_24(layer, linear_layer(dense, layer), moments)
+        replace_layer(alone, layer, solved)
 
     def solve(target: Target) -> nn.Module:
         return at_rank_24(target.name, target.layer, target.moments)
@@ -239,3 +239,18 @@ def distance(model: nn.Module, dense: nn.Module, batches: list[Batch]) -> float:
     """Mean squared error of the logits at real tokens."""
     errors = [(model(**b.inputs).logits - dense(**b.inputs).logits)[b.mask.bool()] for b in batches]
     return float(torch.cat(errors).square().mean())
+
+
+def test_streamed_statistics_give_the_same_model(folders: Path) -> None:
+    """From files of one block each; up to rounding."""
+    calibration = {"rows": 64, "batch_size": 16}
+    at_once = factorized(folders, calibration=calibration)
+    streamed = factorized(folders, calibration={**calibration, "streamed": True})
+    files = sorted(path.name for path in streamed.folder("statistics").glob("*.safetensors"))
+    assert files == ["statistics-00000.safetensors", "statistics-00001.safetensors"]
+    ranks = [[layer.rank for layer in run.plan.layers] for run in (at_once, streamed)]
+    assert ranks[0] == ranks[1]
+    one, other = (describe_statistics(run) for run in (at_once, streamed))
+    assert one == pytest.approx(other)
+    assert calibration_loss(streamed) == pytest.approx(calibration_loss(at_once), rel=1e-3)
+    assert not streamed.checkpoints("statistics").exists()

@@ -89,7 +89,7 @@ def refit_layers(run: Run, model: nn.Module) -> Generator[Progress, None, Errors
     batches = reading_batches(examples, config.batch_size, run.device)
     streams = run.checkpoints("factorize")
     shutil.rmtree(streams, ignore_errors=True)
-    yield from refit_sequentially(model, run.targets, batches, solve, config.granularity, streams)
+    yield from refit_sequentially(model, list(ranks), batches, solve, config.granularity, streams)
     return errors
 
 
