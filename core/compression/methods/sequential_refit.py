@@ -10,7 +10,7 @@ compressed prefix. `layer`: layers with the same input (query, key and value) ar
 and the next ones look through what was replaced before them in the same block.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -70,12 +70,13 @@ class Streams:
 def refit_sequentially(
     model: nn.Module,
     layers: Sequence[str],
+    replaced: Collection[str],
     batches: Iterable[Batch],
     solve: Solve,
     granularity: Granularity,
     folder: Path,
 ) -> Generator[Progress, None, None]:
-    """Replace these layers in the model, in place; the folder holds the streams.
+    """Replace some of the model's target layers in place; the folder holds the streams.
 
     Raises:
         ModelError: the layers do not lie in a list of blocks that are called once each.
@@ -84,7 +85,9 @@ def refit_sequentially(
     with evaluating(model):
         streams = begin(model, blocks, batches, folder)
         for number, block in enumerate(blocks):
-            refit_block(model, block, number, streams, solve, granularity)
+            some = [name for name in block.layers if name in replaced]
+            pair = Pair(model, Block(block.name, tuple(some)), number, streams)
+            refit_block(pair, solve, granularity)
             yield Progress(number + 1, len(blocks), "block")
 
 
@@ -110,40 +113,23 @@ def begin(
     return streams
 
 
-def refit_block(
-    model: nn.Module,
-    block: Block,
-    number: int,
-    streams: Streams,
-    solve: Solve,
-    granularity: Granularity,
-) -> None:
-    module = model.get_submodule(block.name)
-    pair = Pair(deepcopy(module), module, number, streams)
-    groups = pair.layers_by_input([name.removeprefix(f"{block.name}.") for name in block.layers])
-    for together in [groups] if granularity == "block" else [[group] for group in groups]:
-        for names, moments in zip(together, pair.moments(together), strict=True):
-            for name in names:
-                target = Target(f"{block.name}.{name}", linear_layer(module, name), moments)
-                replace_layer(module, name, solve(target))
-    pair.pass_on()
-
-
 Group: TypeAlias = list[str]
 """Layers that are called with the same tensor."""
 
 
-@dataclass
 class Pair:
-    """One block in both models."""
+    """One block in both models, and the layers that are to be replaced in it."""
 
-    dense: nn.Module
-    shifted: nn.Module
-    number: int
-    streams: Streams
+    def __init__(self, model: nn.Module, block: Block, number: int, streams: Streams):
+        self.block = block
+        self.shifted = model.get_submodule(block.name)
+        self.dense = deepcopy(self.shifted)
+        self.number = number
+        self.streams = streams
 
-    def layers_by_input(self, names: Sequence[str]) -> list[Group]:
+    def layers_by_input(self) -> list[Group]:
         """In the order in which the first batch reaches them."""
+        names = [name.removeprefix(f"{self.block.name}.") for name in self.block.layers]
         groups: list[tuple[Tensor, Group]] = []
 
         def see(name: str, x: Tensor) -> None:
@@ -187,6 +173,18 @@ class Pair:
 
     def _run(self, module: nn.Module, stream: Spool, batch: int) -> Tensor:
         return run_block(module, stream[batch], self.streams.calls.call(batch, self.number))
+
+
+def refit_block(pair: Pair, solve: Solve, granularity: Granularity) -> None:
+    groups = pair.layers_by_input()
+    at_once = granularity == "block" or not groups
+    for together in [groups] if at_once else [[group] for group in groups]:
+        for names, moments in zip(together, pair.moments(together), strict=True):
+            for name in names:
+                layer = linear_layer(pair.shifted, name)
+                target = Target(f"{pair.block.name}.{name}", layer, moments)
+                replace_layer(pair.shifted, name, solve(target))
+    pair.pass_on()
 
 
 @contextmanager

@@ -72,24 +72,24 @@ class Factorize(Stage):
 def refit_layers(run: Run, model: nn.Module) -> Generator[Progress, None, Errors]:
     config, statistics = run.recipe.refit, load_layer_statistics(run)
     assert not isinstance(config, NoRefit)
-    ranks = {layer.name: layer.rank for layer in run.plan.layers}
+    names = [layer.name for layer in run.plan.layers]
+    ranks = {layer.name: layer.rank for layer in run.plan.layers if layer.rank is not None}
     errors: Errors = {}
 
     def solve(target: Target) -> nn.Module:
-        name, dense, rank = target.name, target.layer, ranks[target.name]
-        if rank is None:
-            return dense
+        name, dense, moments = target.name, target.layer, target.moments
         method, sums = run.recipe.method, statistics.get(name)
-        found = refit(name, dense.weight, target.moments, config.damping, sums, method, rank)
+        found = refit(name, dense.weight, moments, config.damping, sums, method, ranks[name])
         errors[name] = found.relative_error
-        bias = refitted_bias(dense.weight, dense.bias, found.factors, target.moments)
+        bias = refitted_bias(dense.weight, dense.bias, found.factors, moments)
         return finite(name, LowRankLinear.from_factors(found.factors, bias))
 
     examples = run.examples["train"].head(config.rows)
     batches = reading_batches(examples, config.batch_size, run.device)
     streams = run.checkpoints("factorize")
     shutil.rmtree(streams, ignore_errors=True)
-    yield from refit_sequentially(model, list(ranks), batches, solve, config.granularity, streams)
+    granularity = config.granularity
+    yield from refit_sequentially(model, names, ranks, batches, solve, granularity, streams)
     return errors
 
 
