@@ -107,13 +107,14 @@ def peak_of_a_pass(tier: str, threads: int, kind: str) -> dict[str, float]:
 
 
 def take_statistics(decoder: Decoder, kind: str) -> None:
-    """Prints this process's peak memory before and after, in MiB.
+    """Prints this process's peak memory with model and texts read, and after the pass, in MiB.
 
     The streamed pass reads fewer tokens: its peak does not depend on how many.
     """
     streamed = {"streamed": True, "rows": STREAMED_ROWS} if kind == "streamed" else {}
     run = decoder.run_of(**TWO_SIDED, calibration=streamed)
     weights = sum(each.numel() for each in run.load_dense().parameters()) * 4 / 2**20
+    assert run.examples
     loaded, folder = peak_mib(), run.folder("statistics")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
