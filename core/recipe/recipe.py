@@ -74,6 +74,7 @@ class Recipe(Config):
     allocation: Allocation = Field(default_factory=lambda chosen: default_allocation(chosen))
     """`spectrum` for kfac, `uniform` elsewhere and for a rank_ratio, when not named."""
     refit: Refit = NoRefit()
+    """Fit the factors to the inputs that the layers before now give: svd_llm and kfac only."""
     finetune: Finetune = NoFinetune()
     evaluation: EvaluationConfig = EvaluationConfig()
     exports: tuple[Export, ...] = Field(default=("safetensors",), min_length=1, max_length=8)
