@@ -11,7 +11,7 @@ and the next ones look through what was replaced before them in the same block.
 """
 
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -143,14 +143,13 @@ class Pair:
         refuse_other_calls(names, [name for group in found for name in group])
         return found
 
-    def moments(self, groups: Sequence[Group]) -> list[ShiftedMoments]:
-        """Of each group's inputs over all batches; the dense stream's next place on the way."""
+    def moments(self, groups: Sequence[Group], to_the_end: bool) -> list[ShiftedMoments]:
+        """Of each group's inputs over all batches; `to_the_end` gives the dense stream behind the
+        block on the way."""
         sums = {group[0]: self._zeros(group[0]) for group in groups}
         for batch, padding in enumerate(self.streams.paddings):
-            dense, self.streams.ahead[batch] = self._inputs(
-                self.dense, self.streams.dense, batch, list(sums)
-            )
-            shifted, _ = self._inputs(self.shifted, self.streams.shifted, batch, list(sums))
+            dense = self._dense_inputs(batch, sums, to_the_end)
+            shifted = self._inputs(self.shifted, self.streams.shifted, batch, sums)
             for name, total in sums.items():
                 total.see(*(Tokens(x.pop(name), padding).rows for x in (dense, shifted)))
         return list(sums.values())
@@ -164,22 +163,47 @@ class Pair:
         layer = linear_layer(self.dense, name)
         return ShiftedMoments.zeros(layer.in_features, layer.weight.device)
 
-    def _inputs(
-        self, module: nn.Module, stream: Spool, batch: int, names: Sequence[str]
-    ) -> tuple[dict[str, Tensor], Tensor]:
+    def _dense_inputs(
+        self, batch: int, names: Collection[str], to_the_end: bool
+    ) -> dict[str, Tensor]:
+        if not to_the_end:
+            return self._inputs(self.dense, self.streams.dense, batch, names)
         inputs: dict[str, Tensor] = {}
-        with shown_inputs(module, names, inputs.__setitem__):
-            return inputs, self._run(module, stream, batch)
+        with shown_inputs(self.dense, names, inputs.__setitem__):
+            self.streams.ahead[batch] = self._run(self.dense, self.streams.dense, batch)
+        return inputs
+
+    def _inputs(
+        self, module: nn.Module, stream: Spool, batch: int, names: Collection[str]
+    ) -> dict[str, Tensor]:
+        """The block is left as soon as all are seen."""
+        inputs: dict[str, Tensor] = {}
+
+        def see(name: str, x: Tensor) -> None:
+            inputs[name] = x
+            if len(inputs) == len(names):
+                raise EverythingSeen
+
+        if names:
+            with shown_inputs(module, names, see), suppress(EverythingSeen):
+                self._run(module, stream, batch)
+        return inputs
 
     def _run(self, module: nn.Module, stream: Spool, batch: int) -> Tensor:
         return run_block(module, stream[batch], self.streams.calls.call(batch, self.number))
 
 
+class EverythingSeen(Exception):
+    """No error: the rest of the block has nothing to show."""
+
+
 def refit_block(pair: Pair, solve: Solve, granularity: Granularity) -> None:
     groups = pair.layers_by_input()
     at_once = granularity == "block" or not groups
-    for together in [groups] if at_once else [[group] for group in groups]:
-        for names, moments in zip(together, pair.moments(together), strict=True):
+    looks = [groups] if at_once else [[group] for group in groups]
+    for look in looks:
+        found = pair.moments(look, to_the_end=look is looks[-1])
+        for names, moments in zip(look, found, strict=True):
             for name in names:
                 layer = linear_layer(pair.shifted, name)
                 target = Target(f"{pair.block.name}.{name}", layer, moments)
