@@ -13,12 +13,12 @@ from core.recipe.training import TrainingConfig
 STAGE_VERSIONS: Mapping[str, int] = {
     "resolve": 2,
     "adapt": 1,
-    "statistics": 1,
+    "statistics": 2,
     "spectra": 2,
     "plan": 2,
     "factorize": 2,
     "finetune": 1,
-    "evaluate": 2,
+    "evaluate": 3,
     "export": 2,
 }
 """Raise a stage's number when its algorithm changes: what it wrote before is then made anew."""
@@ -69,11 +69,15 @@ def stage_inputs(recipe: Recipe, model_digest: str, dataset_sha256: str) -> dict
             "budget": recipe.budget.model_dump(mode="json"),
             "allocation": recipe.allocation.model_dump(mode="json"),
         },
-        "factorize": None,
+        "factorize": _refit(recipe),
         "finetune": _training(recipe.finetune),
         "evaluate": recipe.evaluation.model_dump(mode="json"),
         "export": sorted(recipe.exports),
     }
+
+
+def _refit(recipe: Recipe) -> dict[str, Any] | None:
+    return None if recipe.refit.type == "none" else recipe.refit.model_dump(mode="json")
 
 
 def _training(config: Any) -> dict[str, Any]:

@@ -36,6 +36,8 @@ class MethodConfig(Config):
     nested: ClassVar[bool] = True
     """Whether factors of every rank are cut from one decomposition, whose spectrum is their error;
     otherwise each rank is solved for, and the spectrum's predicted increase is an upper bound."""
+    refits: ClassVar[bool] = False
+    """Whether its factors can be fitted anew to shifted inputs, see `refit`."""
 
     def required_statistics(self, out_features: int, in_features: int) -> frozenset[Statistic]:
         """The statistics that the factorization of an [out, in] layer reads."""
@@ -87,6 +89,7 @@ class SvdLlmConfig(MethodConfig):
     title: ClassVar[str] = "SVD-LLM (DRONE)"
     citation: ClassVar[str] = "Wang et al., SVD-LLM, ICLR 2025; Chen et al., DRONE, NeurIPS 2021"
     summary: ClassVar[str] = "Minimizes ‖(W − Ŵ) A^½‖: the error of the layer's outputs."
+    refits: ClassVar[bool] = True
 
     def required_statistics(self, out_features: int, in_features: int) -> frozenset[Statistic]:
         smaller_out = out_features <= in_features
@@ -144,6 +147,7 @@ class KfacConfig(MethodConfig):
     )
     summary: ClassVar[str] = "Minimizes ‖G^½ (W − Ŵ) A^½‖: a second-order model of the loss."
     loss_unit: ClassVar[bool] = True
+    refits: ClassVar[bool] = True
 
     def required_statistics(self, out_features: int, in_features: int) -> frozenset[Statistic]:
         return two_sided(out_features, in_features)

@@ -14,8 +14,9 @@ from core.recipe.budget import (
     UniformAllocation,
 )
 from core.recipe.config import Config, refusal
-from core.recipe.methods import KfacConfig, Method
+from core.recipe.methods import METHOD_CONFIGS, KfacConfig, Method
 from core.recipe.named_tasks import TaskField
+from core.recipe.refit import NoRefit, Refit
 from core.recipe.sources import ModelSource
 from core.recipe.statistics import Statistic, two_sided
 from core.recipe.training import (
@@ -32,6 +33,9 @@ Export = Literal["safetensors", "dense"]
 LabelKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 LabelValue = Annotated[str, Field(max_length=256)]
 
+REFITTED = "methods with one: " + ", ".join(
+    name for name, config in METHOD_CONFIGS.items() if config.refits
+)
 NOT_HASHED = {"name", "labels", "limits"}
 
 
@@ -69,6 +73,8 @@ class Recipe(Config):
     budget: Budget
     allocation: Allocation = Field(default_factory=lambda chosen: default_allocation(chosen))
     """`spectrum` for kfac, `uniform` elsewhere and for a rank_ratio, when not named."""
+    refit: Refit = NoRefit()
+    """Fit the factors to the inputs that the layers before now give: svd_llm and kfac only."""
     finetune: Finetune = NoFinetune()
     evaluation: EvaluationConfig = EvaluationConfig()
     exports: tuple[Export, ...] = Field(default=("safetensors",), min_length=1, max_length=8)
@@ -82,6 +88,8 @@ class Recipe(Config):
             raise refusal("/calibration", f"has no use for {self.method.type} with uniform ranks")
         if self.budget.type == "rank_ratio" and self.allocation.type != "uniform":
             raise refusal("/allocation", "must be 'uniform': a rank_ratio fixes every rank")
+        if self.refit.type != "none" and not self.method.refits:
+            raise refusal("/refit", f"must be 'none': {self.method.type} has no refit; {REFITTED}")
         if len(set(self.exports)) < len(self.exports):
             raise refusal("/exports", "names a format twice")
         return self

@@ -36,6 +36,9 @@ class CalibrationConfig(Config):
     """`empirical`: gradients at the true labels; `true`: in expectation over the model's output."""
     phi: bool = False
     """Take the Fisher of every single weight, and tell from it where plain SVD will hurt (φ)."""
+    streamed: bool = False
+    """Block by block: memory holds the model and one block's statistics, for a third more work and
+    disk space for every block's inputs."""
 
 
 class NoFinetune(Config):

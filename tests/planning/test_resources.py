@@ -1,3 +1,4 @@
+from core.planning.plan import TargetLayer
 from core.planning.planner import make_plan
 from core.planning.resources import Resources, estimate_resources, time_class
 from tests.planning.problems import layers_of, recipe_with
@@ -52,6 +53,30 @@ def test_memory_is_that_of_the_largest_stage() -> None:
     assert adapting.peak_bytes == 16 * MODEL_PARAMS + 64 * per_row
     halved = resources(adaptation={"batch_size": 64, "accumulation": 2})
     assert halved.peak_bytes == 16 * MODEL_PARAMS + 32 * per_row
+
+
+def test_streaming_holds_one_block_and_adds_a_forward_pass() -> None:
+    streamed = {"calibration": {"streamed": True}, **UNTRAINED}
+    recipe = recipe_with(**streamed)
+    layers = tuple(
+        TargetLayer(f"layer.{block}.{part}", *shape)
+        for block, shapes in enumerate([[(20, 20), (40, 20)], [(20, 40)]])
+        for part, shape in enumerate(shapes)
+    )
+    plan = make_plan(layers, MODEL_PARAMS, recipe, None)
+    found = estimate_resources(plan, recipe, 500)
+    at_once = estimate_resources(plan, recipe_with(**UNTRAINED), 500)
+    assert found.statistics_bytes == at_once.statistics_bytes == 4 * 2 * 3 * 20 * 20
+    assert found.activation_bytes == 32 * 4 * 128 * (40 + 60)
+    assert found.peak_bytes == 16_000 + 4 * 2 * 2 * 20 * 20 + found.activation_bytes
+    assert (found.flops, at_once.flops) == (8 * 2000 * 500 * 128, 6 * 2000 * 500 * 128)
+
+
+def test_a_refit_has_three_forward_passes_over_its_rows() -> None:
+    without = resources(500, **UNTRAINED).flops
+    refit = resources(500, refit={"type": "sequential", "rows": 100}, **UNTRAINED).flops
+    assert without is not None
+    assert refit == without + 6 * 2000 * 100 * 128
 
 
 def test_a_teacher_stands_beside_the_student() -> None:

@@ -45,6 +45,7 @@ def test_all_stages_have_a_sha256_of_their_own() -> None:
         ({"budget": {"type": "params", "value": 1000}}, "plan"),
         ({"allocation": {"type": "uniform"}}, "plan"),
         ({"allocation": {"type": "spectrum", "rank_multiple": 8}}, "plan"),
+        ({"refit": {"type": "sequential"}}, "factorize"),
         ({"finetune": {"type": "plain"}}, "finetune"),
         ({"evaluation": {"bootstrap_samples": 500}}, "evaluate"),
         ({"exports": ["safetensors", "dense"]}, "export"),
@@ -84,6 +85,14 @@ def test_the_order_of_exports_does_not_count() -> None:
         recipe_with(exports=e) for e in (["safetensors", "dense"], ["dense", "safetensors"])
     )
     assert changed(one, other) == []
+
+
+@pytest.mark.parametrize(
+    "field", [{"rows": 64}, {"damping": 0.5}, {"granularity": "layer"}, {"batch_size": 8}]
+)
+def test_every_field_of_a_refit_factorizes_anew(field: dict[str, object]) -> None:
+    one, other = (recipe_with(refit={"type": "sequential", **f}) for f in ({}, field))
+    assert changed(one, other) == after("factorize")
 
 
 @pytest.mark.parametrize("method", ["svd", "svd_llm", "fwsvd"])
@@ -137,6 +146,7 @@ def test_every_field_of_a_recipe_is_read_or_left_out_on_purpose() -> None:
         "exports",
         "finetune",
         "method",
+        "refit",
         "seed",
         "task",
     }

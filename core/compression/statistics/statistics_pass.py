@@ -80,12 +80,19 @@ class Half:
             LayerEstimator(name, layer_at(model, name), asked)
             for name, asked in requirements.items()
         ]
+        self.needs_gradient = shares_positions(model) or any(
+            estimator.needs_gradient for estimator in self.estimators
+        )
+
+    @contextmanager
+    def watching(self, padding: Padding) -> Iterator[None]:
+        """While inside, the estimators see one batch."""
+        self.examples += padding.examples
+        with Observation(self.estimators, padding), torch.set_grad_enabled(self.needs_gradient):
+            yield
 
     def update(self, model: nn.Module, batch: Batch, loss: Loss) -> None:
-        padding = Padding.of(batch)
-        self.examples += padding.examples
-        backward = shares_positions(model) or any(e.needs_gradient for e in self.estimators)
-        with Observation(self.estimators, padding), torch.set_grad_enabled(backward):
+        with self.watching(Padding.of(batch)):
             losses = finite(loss(model, batch))
             if losses.requires_grad:
                 losses.sum().backward()  # type: ignore[no-untyped-call]

@@ -1,22 +1,35 @@
-"""factorize: replace each planned layer by two thin ones, and measure what that loses."""
+"""factorize: replace each planned layer by two thin ones, and measure what that loses.
 
-from collections.abc import Iterator
+Each layer on the dense model's own statistics, or, with a refit, block after block on the inputs
+that the layers before it now give.
+"""
+
+import shutil
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import numpy as np
 from safetensors.torch import save_model
+from torch import nn
 
+from core.compression.factorization.refit import refit, refitted_bias
 from core.compression.factorization.registry import decompose
 from core.compression.low_rank import LowRankLinear
+from core.compression.methods.sequential_refit import Target, refit_sequentially
 from core.compression.methods.stage import Stage, Summary, Work
 from core.compression.methods.stages.plan import FILE as SPECTRA_FILE
 from core.compression.methods.stages.statistics import load_layer_statistics
 from core.compression.models.layers import linear_layer, replace_layer
 from core.compression.progress import Progress
 from core.compression.run_state import Run, write_json
+from core.compression.tasks.batches import reading_batches
 from core.errors import NumericalError
 from core.planning.spectra import load_spectra
 from core.recipe.events import Event, LayerReport, LayersReported
+from core.recipe.refit import NoRefit
+
+Errors = dict[str, float]
+"""Each factorized layer's, in the norm that was minimized."""
 
 POINTS = 128
 """A reported spectrum is thinned to at most this many values."""
@@ -26,8 +39,15 @@ class Factorize(Stage):
     name = "factorize"
 
     def compute(self, run: Run, folder: Path) -> Work:
-        model, statistics = run.load_dense(), load_layer_statistics(run)
-        errors: dict[str, float] = {}
+        model, refits = run.load_dense(), run.recipe.refit.type != "none"
+        errors = yield from (refit_layers(run, model) if refits else self.alone(run, model))
+        save_model(model, str(folder / "model.safetensors"))
+        reports = layer_reports(run, errors)
+        write_json(folder / "layers.json", [report.model_dump(mode="json") for report in reports])
+
+    def alone(self, run: Run, model: nn.Module) -> Generator[Progress, None, Errors]:
+        statistics = load_layer_statistics(run)
+        errors: Errors = {}
         for done, layer in enumerate(run.plan.layers, start=1):
             if layer.rank is not None:
                 dense = linear_layer(model, layer.name)
@@ -41,9 +61,7 @@ class Factorize(Stage):
                 errors[layer.name] = decomposition.relative_error(factors)
                 replace_layer(model, layer.name, finite(layer.name, low_rank))
             yield Progress(done, len(run.plan.layers), "layer")
-        save_model(model, str(folder / "model.safetensors"))
-        reports = layer_reports(run, errors)
-        write_json(folder / "layers.json", [report.model_dump(mode="json") for report in reports])
+        return errors
 
     def facts(self, run: Run) -> Iterator[Event]:
         yield LayersReported(layers=read_layer_reports(run))
@@ -52,6 +70,30 @@ class Factorize(Stage):
         layers = read_layer_reports(run)
         errors = [layer.measured_error for layer in layers if layer.measured_error is not None]
         return {"factorized_layers": len(errors), "weighted_error_max": max(errors, default=None)}
+
+
+def refit_layers(run: Run, model: nn.Module) -> Generator[Progress, None, Errors]:
+    config, statistics = run.recipe.refit, load_layer_statistics(run)
+    assert not isinstance(config, NoRefit)
+    names = [layer.name for layer in run.plan.layers]
+    ranks = {layer.name: layer.rank for layer in run.plan.layers if layer.rank is not None}
+    errors: Errors = {}
+
+    def solve(target: Target) -> nn.Module:
+        name, dense, moments = target.name, target.layer, target.moments
+        method, sums = run.recipe.method, statistics.get(name)
+        found = refit(name, dense.weight, moments, config.damping, sums, method, ranks[name])
+        errors[name] = found.relative_error
+        bias = refitted_bias(dense.weight, dense.bias, found.factors, moments)
+        return finite(name, LowRankLinear.from_factors(found.factors, bias))
+
+    examples = run.examples["train"].head(config.rows)
+    batches = reading_batches(examples, config.batch_size, run.device)
+    streams = run.checkpoints("factorize")
+    shutil.rmtree(streams, ignore_errors=True)
+    granularity = config.granularity
+    yield from refit_sequentially(model, names, ranks, batches, solve, granularity, streams)
+    return errors
 
 
 def read_layer_reports(run: Run) -> tuple[LayerReport, ...]:
