@@ -1,10 +1,14 @@
 """What planning works on and what it answers: layers, truncation curves, and the plan."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
+
+Ranks = Mapping[str, int | None]
+"""Of every target layer, by name; None stays dense."""
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from core.planning.budgets import BYTES
 from core.planning.plan import LayerPlan, Plan
 from core.recipe.recipe import Recipe
 from core.recipe.statistics import Statistic
 from core.recipe.training import DistillFinetune, TrainingConfig
 
-BYTES = 4
 TRAINED_BYTES = 4 * BYTES
 """Of one parameter that AdamW trains: itself, its gradient, two moments."""
 LARGEST_GRAM_SIDE = 8192

@@ -53,6 +53,13 @@ def test_padding_changes_no_output_and_no_metric(tiny: TinyTask) -> None:
     assert found[0][0].name == tiny.kind.headline
 
 
+@all_tasks()
+def test_a_budget_can_name_every_metric_that_is_measured(tiny: TinyTask) -> None:
+    dense = answered(tiny, 64)
+    measured = {metric.name for metric in tiny.kind.metrics(dense, tiny.examples, dense)}
+    assert measured == set(tiny.kind.config.metric_names)
+
+
 @all_tasks(WITH_LABELS)
 def test_padding_changes_no_loss(tiny: TinyTask) -> None:
     batch = make_batch(tiny.examples, uneven(tiny.examples), "cpu")
