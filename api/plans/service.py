@@ -27,7 +27,10 @@ SHAPE_ONLY_NOTE = (
     "no job of this project has measured these spectra yet: nothing is predicted, and ranks that "
     "would be spread by them are uniform"
 )
-MEASURED_NOTE = "the job measures what this allocation goes by: nothing is predicted here, and ranks are uniform"
+MEASURED_NOTE = (
+    "the job measures what this allocation goes by: nothing is predicted, "
+    "and the ranks shown are uniform"
+)
 PREDICTION_NOTE = "the predicted increase ranks choices; as a number it is several times too low"
 ADAPTED_NOTE = "a new classification head, if the model needs one, is not counted"
 

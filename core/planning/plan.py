@@ -66,10 +66,33 @@ class LayerPlan(BaseModel):
     predicted_loss_increase: float | None = None
 
 
+class Candidate(BaseModel):
+    """Ranks that were factorized and measured on the validation split, in search of a plan."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    keep_ratio: float
+    """Of the target layers' parameters."""
+    predicted_loss_increase: float | None
+    """None where the method has no loss unit."""
+    measured_loss_increase: float
+    """Of the mean example loss; of the task's loss metric where it has no labels."""
+    metric: str | None = None
+    value: float | None = None
+    drop: float | None = None
+    """By how much the metric is worse than the dense model's, whichever way it points."""
+    drop_interval: tuple[float, float] | None = None
+    """Paired: dense and candidate on the same rows."""
+    meets: bool | None = None
+    """Whether the budget's max_drop is met, by the drop itself."""
+    keep_ratios: dict[str, float] = {}
+    """By type of layer, where ratios were searched for by type."""
+
+
 class Plan(BaseModel):
     """Ranks for a budget, before anything is factorized."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     layers: tuple[LayerPlan, ...]
     target_params_before: int
@@ -78,10 +101,23 @@ class Plan(BaseModel):
     model_params_after: int
     predicted_loss_increase: float | None
     """Sum over layers; it ranks choices, as a number it is several times too low."""
+    loss_factor: float | None = None
+    """Measured over predicted increase of plans of this model and method, where some were measured
+    on the validation split."""
+    expected_loss_increase: float | None = None
+    """predicted_loss_increase · loss_factor."""
+    candidates: tuple[Candidate, ...] = ()
+    """What was measured in search of this plan, in its order."""
 
     @property
     def keep_ratio(self) -> float:
         return self.target_params_after / self.target_params_before
+
+    def with_factor(self, factor: float | None) -> "Plan":
+        """With what the predicted increase has to be multiplied by, as far as it is known."""
+        predicted = self.predicted_loss_increase
+        expected = None if factor is None or predicted is None else factor * predicted
+        return self.model_copy(update={"loss_factor": factor, "expected_loss_increase": expected})
 
     def rank_of(self, name: str) -> int | None:
         return next(layer.rank for layer in self.layers if layer.name == name)

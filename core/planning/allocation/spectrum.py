@@ -57,6 +57,13 @@ def spectrum_ranks(
 ) -> dict[str, int | None]:
     """The rank of every layer, None for dense. The allowance must not be below the floor."""
     curves = [truncation_curve(layer, allocation, spectra[layer.name]) for layer in layers]
+    return ranks_along(layers, curves, allowance)
+
+
+def ranks_along(
+    layers: Sequence[TargetLayer], curves: Sequence[Curve], allowance: int
+) -> dict[str, int | None]:
+    """The rank of every layer when the allowance is spent on these curves."""
     choices = spend(curves, allowance)
     return {
         layer.name: curve.rank_at(choice)

@@ -69,6 +69,21 @@ def test_padding_changes_no_loss(tiny: TinyTask) -> None:
     assert bool((together > 0).all())
 
 
+@all_tasks(WITH_LABELS)
+def test_the_loss_metric_in_its_unit_is_the_mean_loss_of_an_example(tiny: TinyTask) -> None:
+    metrics = tiny.kind.metrics(answered(tiny, 64), tiny.examples, None)
+    (metric,) = (metric for metric in metrics if metric.name == tiny.kind.loss_metric)
+    unit = tiny.kind.loss_unit(tiny.examples)
+    assert unit is not None
+    losses = [tiny.kind.losses(tiny.model(**batch.inputs), batch) for batch in one_by_one(tiny)]
+    assert unit * metric.value == pytest.approx(float(torch.cat(losses).mean()), rel=1e-9)
+
+
+def test_a_distance_from_the_model_itself_has_no_unit(tmp_path: Path) -> None:
+    tiny = tiny_task("embedding", tmp_path)
+    assert tiny.kind.loss_unit(tiny.examples) is None
+
+
 def fisher_sums(
     tiny: TinyTask, batches: list[Batch], kind: FisherKind
 ) -> dict[str, dict[Statistic, Tensor]]:
