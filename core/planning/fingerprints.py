@@ -27,6 +27,8 @@ DTYPE = "float32"
 """What models are held in and statistics are summed in."""
 
 NOT_IN_RESULT = {"checkpoint_seconds"}
+CANDIDATES = {"batch_size", "bootstrap_samples", "confidence"}
+"""What candidate plans are evaluated by."""
 
 
 def stage_fingerprints(recipe: Recipe, model_digest: str, dataset_sha256: str) -> dict[str, str]:
@@ -65,10 +67,7 @@ def stage_inputs(recipe: Recipe, model_digest: str, dataset_sha256: str) -> dict
             "tall": _required(recipe, 2, 1),
         },
         "spectra": recipe.method.model_dump(mode="json"),
-        "plan": {
-            "budget": recipe.budget.model_dump(mode="json"),
-            "allocation": recipe.allocation.model_dump(mode="json"),
-        },
+        "plan": _planning(recipe),
         "factorize": _refit(recipe),
         "finetune": _training(recipe.finetune),
         "evaluate": recipe.evaluation.model_dump(mode="json"),
@@ -78,6 +77,16 @@ def stage_inputs(recipe: Recipe, model_digest: str, dataset_sha256: str) -> dict
 
 def _refit(recipe: Recipe) -> dict[str, Any] | None:
     return None if recipe.refit.type == "none" else recipe.refit.model_dump(mode="json")
+
+
+def _planning(recipe: Recipe) -> dict[str, Any]:
+    read: dict[str, Any] = {
+        "budget": recipe.budget.model_dump(mode="json"),
+        "allocation": recipe.allocation.model_dump(mode="json"),
+    }
+    if recipe.measures_plans:
+        read["evaluation"] = recipe.evaluation.model_dump(mode="json", include=CANDIDATES)
+    return read
 
 
 def _training(config: Any) -> dict[str, Any]:

@@ -1,10 +1,14 @@
 """What planning works on and what it answers: layers, truncation curves, and the plan."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
+
+Ranks = Mapping[str, int | None]
+"""Of every target layer, by name; None stays dense."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +83,33 @@ class LeftModules(BaseModel):
     reason: str
 
 
+class Candidate(BaseModel):
+    """Ranks that were factorized and measured on the validation split, in search of a plan."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    keep_ratio: float
+    """Of the target layers' parameters."""
+    predicted_loss_increase: float | None
+    """None where the method has no loss unit."""
+    measured_loss_increase: float
+    """Of the mean example loss; of the task's loss metric where it has no labels."""
+    metric: str | None = None
+    value: float | None = None
+    drop: float | None = None
+    """By how much the metric is worse than the dense model's, whichever way it points."""
+    drop_interval: tuple[float, float] | None = None
+    """Paired: dense and candidate on the same rows."""
+    meets: bool | None = None
+    """Whether the budget's max_drop is met, by the drop itself."""
+    keep_ratios: dict[str, float] = {}
+    """By type of layer, where ratios were searched for by type."""
+
+
 class Plan(BaseModel):
     """Ranks for a budget, before anything is factorized."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     layers: tuple[LayerPlan, ...]
     target_params_before: int
@@ -93,10 +120,23 @@ class Plan(BaseModel):
     """Sum over layers; it ranks choices, as a number it is several times too low."""
     left: tuple[LeftModules, ...] = ()
     """Matrices of the checkpoint that are no targets, and why."""
+    loss_factor: float | None = None
+    """Measured over predicted increase of plans of this model and method, where some were measured
+    on the validation split."""
+    expected_loss_increase: float | None = None
+    """predicted_loss_increase · loss_factor."""
+    candidates: tuple[Candidate, ...] = ()
+    """What was measured in search of this plan, in its order."""
 
     @property
     def keep_ratio(self) -> float:
         return self.target_params_after / self.target_params_before
+
+    def with_factor(self, factor: float | None) -> "Plan":
+        """With what the predicted increase has to be multiplied by, as far as it is known."""
+        predicted = self.predicted_loss_increase
+        expected = None if factor is None or predicted is None else factor * predicted
+        return self.model_copy(update={"loss_factor": factor, "expected_loss_increase": expected})
 
     def rank_of(self, name: str) -> int | None:
         return next(layer.rank for layer in self.layers if layer.name == name)

@@ -11,13 +11,14 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from core.planning.blocks import blocks_of
+from core.planning.budgets import BYTES
 from core.planning.plan import LayerPlan, Plan
+from core.planning.search_work import search_bytes, searched_rows
 from core.recipe.recipe import Recipe
 from core.recipe.refit import SequentialRefit
 from core.recipe.statistics import Statistic
 from core.recipe.training import DistillFinetune, TrainingConfig
 
-BYTES = 4
 TRAINED_BYTES = 4 * BYTES
 """Of one parameter that AdamW trains: itself, its gradient, two moments."""
 LARGEST_GRAM_SIDE = 8192
@@ -46,10 +47,12 @@ class Resources(BaseModel):
     activation_bytes: int
     """4 · batch · max_length · Σ (in + out) of the largest batch: what a backward pass keeps."""
     peak_bytes: int
-    """Largest of: training the dense model, the statistics pass, training the planned one."""
+    """Largest of: training the dense model, the statistics pass, the search for a plan that has to
+    be measured, training the planned one."""
     flops: int | None
     """Training, statistics and refit over all their rows, at 6 · target weights per token (forward
-    2, backward 4); None where the number of rows is not known."""
+    2, backward 4), and 2 for every row that a candidate plan answers; None where the number of rows
+    is not known."""
     time_class: TimeClass | None
     """Order of magnitude on two CPU cores at 40 GFLOP/s; None with flops."""
 
@@ -137,19 +140,21 @@ def peak_bytes(plan: Plan, recipe: Recipe) -> int:
         dense,
         TRAINED_BYTES * plan.model_params_before + adapting if adapting else 0,
         dense + taking + max(statistics_bytes(part, recipe) for part in parts),
+        dense + statistics_bytes(plan.layers, recipe) + search_bytes(plan.layers, recipe),
         TRAINED_BYTES * plan.model_params_after + teacher + finetuning if finetuning else 0,
     )
 
 
 def total_flops(plan: Plan, recipe: Recipe, train_rows: int) -> int:
-    """6 · weights · tokens of every pass; a teacher and a streamed pass add a forward pass of 2, a
-    refit has three of them."""
+    """6 · weights · tokens of every pass; a teacher, a streamed pass and an answering candidate add
+    a forward pass of 2, a refit has three of them."""
     dense, planned = plan.target_params_before, plan.target_params_after
     teacher = 2 * dense if isinstance(recipe.finetune, DistillFinetune) else 0
     rows = (
         6 * dense * (0 if recipe.adapt == "never" else recipe.adaptation.epochs * train_rows)
         + (8 if recipe.calibration.streamed else 6) * dense * calibration_rows(recipe, train_rows)
         + 6 * dense * refit_rows(recipe, train_rows)
+        + 2 * dense * searched_rows(plan.layers, recipe, train_rows)
         + (6 * planned + teacher) * epochs(recipe.finetune) * train_rows
     )
     return rows * recipe.task.max_length

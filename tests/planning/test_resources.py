@@ -99,6 +99,32 @@ def test_work_counts_every_pass_over_its_rows() -> None:
     assert found.flops == (6 * 2000 * 500 + student * 3 * 500) * tokens
 
 
+def test_a_search_keeps_every_decomposition_and_answers_rows() -> None:
+    # (40, 20) and (60, 20): full rank 20
+    layers = layers_of([(40, 20), (60, 20)])
+    decompositions = 8 * 20 * (60 + 80)
+
+    def found(rows: int | None = None, **changes: object) -> Resources:
+        size = {"type": "keep_ratio", "value": 0.9}
+        recipe = recipe_with(**{**UNTRAINED, "method": {"type": "svd"}, "budget": size, **changes})
+        return estimate_resources(make_plan(layers, 4000, recipe, None), recipe, rows)
+
+    uniform, bayesian = {"type": "uniform"}, {"type": "bayesian", "trials": 7, "rows": 100}
+    assert found(allocation=uniform).peak_bytes == 16_000
+    assert found(allocation=bayesian).peak_bytes == 16_000 + decompositions
+    held = {**bayesian, "keep_dense": ["layer.0"]}
+    assert found(allocation=held).peak_bytes == 16_000 + 8 * 20 * 80
+    per_row = 2 * 2000 * 128
+    assert found(500, allocation=bayesian).flops == per_row * 7 * 100
+    assert found(50, allocation=bayesian).flops == per_row * 7 * 50
+    measured = {"type": "sensitivity", "groups": 5, "rows": None}
+    assert found(500, allocation=measured).flops == per_row * 2 * 5 * 500
+    drop = {"type": "max_drop", "abs": 0.01, "evaluations": 4}
+    both = found(500, allocation=measured, budget=drop)
+    assert both.flops == per_row * (2 * 5 + 4) * 500
+    assert both.peak_bytes == 16_000 + decompositions
+
+
 def test_time_classes_are_told_by_the_clock() -> None:
     per_second = int(4e10)
     assert time_class(60 * per_second) == "minutes"

@@ -75,6 +75,30 @@ def test_names_places_and_limits_change_nothing(changes: dict[str, object]) -> N
     assert changed(BASE, recipe_with(**changes)) == []
 
 
+@pytest.mark.parametrize(
+    "searched",
+    [{"budget": {"type": "max_drop", "abs": 0.01}}, {"allocation": {"type": "bayesian"}}],
+)
+def test_what_candidates_are_evaluated_by_reaches_a_plan_that_has_them(
+    searched: dict[str, object],
+) -> None:
+    for field in ({"batch_size": 8}, {"bootstrap_samples": 500}, {"confidence": 0.9}):
+        assert changed(recipe_with(**searched), recipe_with(**searched, evaluation=field)) == after(
+            "plan"
+        )
+    timed = recipe_with(**searched, evaluation={"latency_repeats": 5})
+    assert changed(recipe_with(**searched), timed) == after("evaluate")
+
+
+@pytest.mark.parametrize(
+    "field", [{"groups": 5}, {"measure": "single"}, {"rows": None}, {"min_rank": 2}]
+)
+def test_every_field_of_a_measured_allocation_makes_another_plan(field: dict[str, object]) -> None:
+    measured = {"type": "sensitivity"}
+    one, other = recipe_with(allocation=measured), recipe_with(allocation={**measured, **field})
+    assert changed(one, other) == after("plan")
+
+
 def test_checkpointing_does_not_count_in_fine_tuning_either() -> None:
     often = recipe_with(finetune={"type": "distill", "checkpoint_seconds": 5})
     assert changed(recipe_with(finetune={"type": "distill"}), often) == []

@@ -103,6 +103,10 @@ class CausalLmKind(TaskKind[CausalLm]):
             of_sums("token_accuracy", hits, lambda s: ratio(s[..., 0], s[..., 1])),
         )
 
+    def loss_unit(self, examples: Examples) -> float:
+        """Scored tokens of a block."""
+        return float(np.mean(examples.lengths - 1))
+
     def baseline(self, examples: Examples) -> float:
         return float(examples.notes["vocabulary"][0])
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_model
 from torch import nn
 
 from core.compression.factorization.refit import refit, refitted_bias
-from core.compression.factorization.registry import decompose
+from core.compression.factorization.targets import decompose_target
 from core.compression.low_rank import LowRankLinear
 from core.compression.methods.sequential_refit import Target, refit_sequentially
 from core.compression.methods.stage import Stage, Summary, Work
@@ -50,13 +50,10 @@ class Factorize(Stage):
         errors: Errors = {}
         for done, layer in enumerate(run.plan.layers, start=1):
             if layer.rank is not None:
-                dense = linear_layer(model, layer.name)
                 sums = statistics.get(layer.name)
-                decomposition = decompose(
-                    layer.name, dense.weight, sums, run.recipe.method, dense.bias is not None
-                )
+                decomposition = decompose_target(model, layer.name, sums, run.recipe.method)
                 factors = decomposition.truncate(layer.rank)
-                bias = decomposition.bias(factors, dense.bias)
+                bias = decomposition.bias(factors, linear_layer(model, layer.name).bias)
                 low_rank = LowRankLinear.from_factors(factors, bias)
                 errors[layer.name] = decomposition.relative_error(factors)
                 replace_layer(model, layer.name, finite(layer.name, low_rank))
