@@ -22,23 +22,27 @@ from tests.api.conftest import Api
 IMPORT = """
 import json, sys, time
 started = time.process_time()
+import fastapi, sqlalchemy.orm
+libraries = time.process_time() - started
 import api.app
-seconds = time.process_time() - started
+service = time.process_time() - started
 heavy = {"torch", "transformers"} & sys.modules.keys()
-print(json.dumps({"seconds": seconds, "heavy": sorted(heavy)}))
+print(json.dumps({"libraries": libraries, "service": service, "heavy": sorted(heavy)}))
 """
 
 
-def test_the_api_imports_in_under_two_seconds_and_without_torch(tmp_path: Path) -> None:
-    """The quickest start's CPU time; the first writes the bytecode that an installation has."""
+def test_the_api_starts_quickly_and_without_torch(tmp_path: Path) -> None:
+    """Two seconds where FastAPI and SQLAlchemy take half of one: CPU time in units of theirs, for
+    machines differ. The first start writes the bytecode that an installation has."""
     environment = os.environ | {"PYTHONPYCACHEPREFIX": str(tmp_path), "PYTHONDONTWRITEBYTECODE": ""}
     command = [sys.executable, "-c", IMPORT]
     starts = [
         json.loads(subprocess.run(command, env=environment, check=True, capture_output=True).stdout)
-        for _ in range(4)
+        for _ in range(5)
     ]
     assert starts[0]["heavy"] == []
-    assert min(start["seconds"] for start in starts) < 2
+    service, libraries = (min(start[what] for start in starts) for what in ("service", "libraries"))
+    assert service < 4 * libraries
 
 
 def test_the_bootstrap_key_is_issued_once(api: Api) -> None:
