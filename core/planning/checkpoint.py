@@ -113,7 +113,7 @@ def described(config: dict[str, Any], tensors: Tensors, digest: str) -> Checkpoi
         architectures=tuple(config.get("architectures") or ()),
         tensors=tensors,
         bytes=sum(tensor.bytes for tensor in tensors.values()),
-        params=_count_params(tensors, tied=_is_tied(config)),
+        params=_count_params(tensors, tied=is_tied(config)),
         digest=digest,
     )
 
@@ -296,7 +296,8 @@ def _count_params(tensors: Mapping[str, TensorInfo], tied: bool) -> int:
     return sum(tensors[name].size for name in counted if tensors[name].dtype in FLOATING)
 
 
-def _is_tied(config: Mapping[str, Any]) -> bool:
+def is_tied(config: Mapping[str, Any]) -> bool:
+    """Whether a head for tokens, if there is one, shares the token embedding."""
     by_default = config["model_type"] not in UNTIED_UNLESS_SAID
     return config.get("tie_word_embeddings", by_default) is not False
 

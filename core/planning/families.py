@@ -6,10 +6,10 @@ are those of a model with a head, shapes are checked against the config.
 
 from dataclasses import dataclass
 
-from core.errors import ModelError
-from core.planning.checkpoint import Checkpoint
-from core.planning.headers import FLOATING, refused, shown
-from core.planning.plan import TargetLayer
+from core.errors import ModelError, RecipeError
+from core.planning.checkpoint import Checkpoint, is_tied
+from core.planning.headers import FLOATING, TensorInfo, refused, shown
+from core.planning.plan import TargetLayer, Use
 from core.recipe.task import Task
 
 HEADLESS = frozenset({"embedding"})
@@ -31,6 +31,8 @@ class Family:
     or one of `HEAD_SIZES`."""
     reads_forward: bool = False
     """No token sees a later one: a language model that predicts the next token."""
+    embedding: str | None = None
+    """Module path of the token embedding inside the base model."""
 
 
 BERT_LAYERS = (
@@ -63,14 +65,49 @@ LLAMA_LAYERS = (
 HEAD_SIZES = {"query_size": "num_attention_heads", "key_value_size": "num_key_value_heads"}
 """Sizes of so many heads of `head_dim` each."""
 
+WORD_EMBEDDINGS = "embeddings.word_embeddings"
+
 FAMILIES: dict[str, Family] = {
-    "bert": Family("bert", "encoder.layer", "num_hidden_layers", BERT_LAYERS),
-    "roberta": Family("roberta", "encoder.layer", "num_hidden_layers", BERT_LAYERS),
-    "electra": Family("electra", "encoder.layer", "num_hidden_layers", BERT_LAYERS),
-    "distilbert": Family("distilbert", "transformer.layer", "n_layers", DISTILBERT_LAYERS),
-    "llama": Family("model", "layers", "num_hidden_layers", LLAMA_LAYERS, reads_forward=True),
-    "mistral": Family("model", "layers", "num_hidden_layers", LLAMA_LAYERS, reads_forward=True),
-    "qwen2": Family("model", "layers", "num_hidden_layers", LLAMA_LAYERS, reads_forward=True),
+    "bert": Family(
+        "bert", "encoder.layer", "num_hidden_layers", BERT_LAYERS, embedding=WORD_EMBEDDINGS
+    ),
+    "roberta": Family(
+        "roberta", "encoder.layer", "num_hidden_layers", BERT_LAYERS, embedding=WORD_EMBEDDINGS
+    ),
+    "electra": Family(
+        "electra", "encoder.layer", "num_hidden_layers", BERT_LAYERS, embedding=WORD_EMBEDDINGS
+    ),
+    "distilbert": Family(
+        "distilbert",
+        "transformer.layer",
+        "n_layers",
+        DISTILBERT_LAYERS,
+        embedding=WORD_EMBEDDINGS,
+    ),
+    "llama": Family(
+        "model",
+        "layers",
+        "num_hidden_layers",
+        LLAMA_LAYERS,
+        reads_forward=True,
+        embedding="embed_tokens",
+    ),
+    "mistral": Family(
+        "model",
+        "layers",
+        "num_hidden_layers",
+        LLAMA_LAYERS,
+        reads_forward=True,
+        embedding="embed_tokens",
+    ),
+    "qwen2": Family(
+        "model",
+        "layers",
+        "num_hidden_layers",
+        LLAMA_LAYERS,
+        reads_forward=True,
+        embedding="embed_tokens",
+    ),
 }
 """By the config's model_type."""
 
@@ -84,12 +121,15 @@ def family_of(model_type: str) -> Family:
     return FAMILIES[model_type]
 
 
-def target_layers(checkpoint: Checkpoint, task: Task | None = None) -> tuple[TargetLayer, ...]:
+def target_layers(
+    checkpoint: Checkpoint, task: Task | None = None, *, embeddings: bool = False
+) -> tuple[TargetLayer, ...]:
     """The factorizable layers in model order, named as in the model that the task asks for.
 
     That is one with a head, except for embeddings. A checkpoint of the bare base model (no
     ``bert.`` before its names) gives the same names. Raises ModelError where the family is unknown,
-    its tensors are not those the config promises, or it cannot do the task.
+    its tensors are not those the config promises, or it cannot do the task; RecipeError where the
+    token embedding is asked for and the family names none.
     """
     family = family_of(checkpoint.model_type)
     if task is not None:
@@ -98,11 +138,33 @@ def target_layers(checkpoint: Checkpoint, task: Task | None = None) -> tuple[Tar
     depth = _config_size(checkpoint, family.depth)
     stored = _stored_prefix(checkpoint, family)
     _refuse_deeper(checkpoint, f"{stored}{family.blocks}.{depth}.")
-    return tuple(
+    in_blocks = (
         _target(checkpoint, prefix, stored, f"{family.blocks}.{block}.{name}", out_key, in_key)
         for block in range(depth)
         for name, out_key, in_key in family.layers
     )
+    if not embeddings:
+        return tuple(in_blocks)
+    return (_embedding(checkpoint, family, prefix, stored), *in_blocks)
+
+
+def _embedding(checkpoint: Checkpoint, family: Family, prefix: str, stored: str) -> TargetLayer:
+    """The token embedding, stored [vocab, dim], as a layer whose input is a one-hot token."""
+    if family.embedding is None:
+        raise RecipeError(
+            f"the token embedding of a {checkpoint.model_type} model cannot be factorized",
+            hint="leave embeddings at false",
+            pointer="/embeddings",
+        )
+    vocab = _config_size(checkpoint, "vocab_size")
+    tensor = _floating(checkpoint, stored, family.embedding)
+    if len(tensor.shape) != 2 or tensor.shape[0] != vocab:
+        raise refused(
+            f"{family.embedding}.weight is {list(tensor.shape)}, config.json says {vocab} tokens"
+        )
+    head = family.reads_forward and prefix != "" and is_tied(checkpoint.config)
+    use: Use = "tied" if head else "lookup"
+    return TargetLayer(f"{prefix}{family.embedding}", tensor.shape[1], vocab, use)
 
 
 def _refuse_other_tasks(model_type: str, family: Family, task: Task) -> None:
@@ -152,17 +214,22 @@ def _refuse_deeper(checkpoint: Checkpoint, next_block: str) -> None:
 def _target(
     checkpoint: Checkpoint, prefix: str, stored: str, path: str, out_key: str, in_key: str
 ) -> TargetLayer:
-    tensor = checkpoint.tensors.get(f"{stored}{path}.weight")
-    if tensor is None:
-        raise _lacking(f"{stored}{path}.weight")
+    tensor = _floating(checkpoint, stored, path)
     expected = (_size(checkpoint, out_key), _size(checkpoint, in_key))
     if tensor.shape != expected:
         raise refused(f"{path}.weight is {list(tensor.shape)}, config.json says {list(expected)}")
+    return TargetLayer(f"{prefix}{path}", *expected)
+
+
+def _floating(checkpoint: Checkpoint, stored: str, path: str) -> TensorInfo:
+    tensor = checkpoint.tensors.get(f"{stored}{path}.weight")
+    if tensor is None:
+        raise _lacking(f"{stored}{path}.weight")
     if tensor.dtype not in FLOATING:
         raise refused(
             f"{path}.weight is {tensor.dtype}; only floating-point weights are factorized"
         )
-    return TargetLayer(f"{prefix}{path}", *expected)
+    return tensor
 
 
 def _lacking(tensor: str) -> ModelError:

@@ -1,10 +1,15 @@
 """What planning works on and what it answers: layers, truncation curves, and the plan."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
+
+Use = Literal["linear", "lookup", "tied"]
+"""How a target is used: as a matrix that multiplies; as a token embedding, whose columns (W is
+[dim, vocab]) are looked up; or as one that is also the language model's head."""
 
 
 @dataclass(frozen=True)
@@ -15,6 +20,7 @@ class TargetLayer:
     """Module name in the transformers model, e.g. bert.encoder.layer.0.attention.self.query."""
     out_features: int
     in_features: int
+    use: Use = "linear"
 
     @property
     def params(self) -> int:
@@ -60,6 +66,7 @@ class LayerPlan(BaseModel):
     params_after: int
     retained_energy: float | None = None
     predicted_loss_increase: float | None = None
+    use: Use = "linear"
 
 
 class Plan(BaseModel):

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from core.recipe.config import Config
-from core.recipe.statistics import Statistic, two_sided
+from core.recipe.statistics import Statistic, one_sided, two_sided
 
 FisherKind = Literal["empirical", "true"]
 
@@ -86,8 +86,7 @@ class SvdLlmConfig(MethodConfig):
     summary: ClassVar[str] = "Minimizes ‖(W − Ŵ) A^½‖: the error of the layer's outputs."
 
     def required_statistics(self, out_features: int, in_features: int) -> frozenset[Statistic]:
-        smaller_out = out_features <= in_features
-        return frozenset({Statistic.OUTPUT_GRAM if smaller_out else Statistic.INPUT_GRAM})
+        return one_sided(out_features, in_features)
 
 
 class KfacConfig(MethodConfig):

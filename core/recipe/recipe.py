@@ -66,6 +66,8 @@ class Recipe(Config):
     adaptation: TrainingConfig = TrainingConfig()
     calibration: CalibrationConfig = CalibrationConfig()
     method: Method = KfacConfig()
+    embeddings: bool = False
+    """The token embedding is a target too, and with it every head that is tied to it."""
     budget: Budget
     allocation: Allocation = Field(default_factory=lambda chosen: default_allocation(chosen))
     """`spectrum` for kfac, `uniform` elsewhere and for a rank_ratio, when not named."""

@@ -32,6 +32,13 @@ def trailing_block_sums(
     basis: Float[Tensor, "n n"], first: Float[Tensor, "n n"], second: Float[Tensor, "n n"]
 ) -> Float[Tensor, "n_plus_1"]:
     """Σ_{i,j>k} (Uᵀ F U)_ij (Uᵀ S U)_ij for k = 0..n."""
-    products = (basis.T @ first @ basis) * (basis.T @ second @ basis)
+    return trailing_sums(basis.T @ first @ basis, basis.T @ second @ basis)
+
+
+def trailing_sums(
+    first: Float[Tensor, "n n"], second: Float[Tensor, "n n"]
+) -> Float[Tensor, "n_plus_1"]:
+    """Σ_{i,j>k} F_ij S_ij for k = 0..n."""
+    products = first * second
     borders = products.diagonal() + 2 * products.triu(1).sum(1)
     return tail_sums(borders).clamp(min=0)

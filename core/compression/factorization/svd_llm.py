@@ -20,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.compression.factorization.decomposition import Decomposition, decomposition
+from core.compression.factorization.diagonals import one_sided
 from core.compression.factorization.grams import damped_input_gram, damped_output_gram, row_space
 from core.compression.factorization.loss_unit import kronecker_unit
 from core.compression.layer_statistics import LayerStatistics
@@ -31,6 +32,8 @@ from core.recipe.statistics import Statistic
 def decompose(
     weight: Float[Tensor, "out in"], statistics: LayerStatistics, config: SvdLlmConfig
 ) -> Decomposition:
+    if statistics.diagonal:
+        return one_sided(weight, statistics, config.input_damping)
     smaller_out = weight.shape[0] <= weight.shape[1]
     return (from_output_gram if smaller_out else from_input_gram)(weight, statistics, config)
 

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from core.compression.layer_statistics import LayerStatistics, split_half
+from core.compression.models.factorized import is_embedding, tied_heads, token_embedding
+from core.compression.statistics.embedding_estimator import EmbeddingEstimator
 from core.compression.statistics.fisher_loss import Loss
 from core.compression.statistics.layer_estimator import LayerEstimator
 from core.compression.statistics.observation import Observation
@@ -29,10 +31,11 @@ class StatisticsPass:
 
     Batches alternate between two halves, whose agreement is each statistic's reliability. A batch
     maps names to tensors [batch, ...] on the model's device; an `attention_mask` [batch, length]
-    says which positions count. Target inputs may be [batch, length, in] or [batch, in].
+    says which positions count. Target inputs may be [batch, length, in] or [batch, in]. A target
+    may be the token embedding: it is asked for statistics of its transposed table [dim, vocab].
 
-    Raises ModelError for a target that is no nn.Linear, or is called twice in one forward pass or
-    never; NumericalError where a loss or a sum is not finite.
+    Raises ModelError for a target that is neither, or is called twice in one forward pass or never;
+    NumericalError where a loss or a sum is not finite.
     """
 
     def __init__(self, model: nn.Module, requirements: Requirements):
@@ -64,7 +67,17 @@ class StatisticsPass:
     def statistics(self) -> dict[str, LayerStatistics]:
         """Of all batches so far."""
         first, second = (half.statistics() for half in self._halves)
-        return {name: seen(name, split_half(first[name], second[name])) for name in first}
+        found = {name: split_half(first[name], second[name]) for name in first}
+        return {name: seen(name, layer) for name, layer in (found | self._embeddings()).items()}
+
+    def _embeddings(self) -> dict[str, LayerStatistics]:
+        """Of both halves' sums together, since what is made of them is not linear."""
+        one, other = self._halves
+        pairs = zip(one.embeddings, other.embeddings, strict=True)
+        return {
+            a.name: of_both(a.statistics(one.examples), b.statistics(other.examples), a + b)
+            for a, b in pairs
+        }
 
 
 class Half:
@@ -72,22 +85,49 @@ class Half:
 
     def __init__(self, model: nn.Module, requirements: Requirements):
         self.examples = 0
+        looked_up = {name for name in requirements if is_embedding(model, name)}
         self.estimators = [
             LayerEstimator(name, linear_at(model, name), asked)
             for name, asked in requirements.items()
+            if name not in looked_up
         ]
+        self.embeddings = [
+            EmbeddingEstimator(
+                name, token_embedding(model, name), tied_heads(model, name), requirements[name]
+            )
+            for name in requirements
+            if name in looked_up
+        ]
+
+    @property
+    def needs_gradient(self) -> bool:
+        return any(each.needs_gradient for each in self.estimators) or any(
+            each.needs_gradient for each in self.embeddings
+        )
 
     def update(self, model: nn.Module, batch: Batch, loss: Loss) -> None:
         padding = Padding.of(batch)
         self.examples += padding.examples
-        backward = any(estimator.needs_gradient for estimator in self.estimators)
-        with Observation(self.estimators, padding), torch.set_grad_enabled(backward):
+        backward = self.needs_gradient
+        with ExitStack() as observing, torch.set_grad_enabled(backward):
+            observing.enter_context(Observation(self.estimators, padding))
+            for embedding in self.embeddings:
+                observing.enter_context(embedding.observing(padding))
             losses = finite(loss(model, batch))
             if losses.requires_grad:
                 losses.sum().backward()  # type: ignore[no-untyped-call]
 
     def statistics(self) -> dict[str, LayerStatistics]:
         return {layer.name: layer.statistics(self.examples) for layer in self.estimators}
+
+
+def of_both(
+    first: LayerStatistics, second: LayerStatistics, both: EmbeddingEstimator
+) -> LayerStatistics:
+    """An embedding's, with how well its halves agree."""
+    total = both.statistics(first.examples + second.examples)
+    total.reliability.update(split_half(first, second).reliability)
+    return total
 
 
 def linear_at(model: nn.Module, name: str) -> nn.Linear:

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 from safetensors.torch import save_model
+from torch import nn
 
 from core.compression.factorization.registry import decompose
-from core.compression.low_rank import LowRankLinear
 from core.compression.methods.stage import Stage, Summary, Work
 from core.compression.methods.stages.plan import FILE as SPECTRA_FILE
 from core.compression.methods.stages.statistics import load_layer_statistics
-from core.compression.models.layers import linear_layer, replace_layer
+from core.compression.models.factorized import put_factors, target_weight
 from core.compression.progress import Progress
 from core.compression.run_state import Run, write_json
 from core.errors import NumericalError
@@ -30,13 +30,11 @@ class Factorize(Stage):
         errors: dict[str, float] = {}
         for done, layer in enumerate(run.plan.layers, start=1):
             if layer.rank is not None:
-                dense = linear_layer(model, layer.name)
-                sums = statistics.get(layer.name)
-                decomposition = decompose(layer.name, dense.weight, sums, run.recipe.method)
+                weight, sums = target_weight(model, layer.name), statistics.get(layer.name)
+                decomposition = decompose(layer.name, weight, sums, run.recipe.method)
                 factors = decomposition.truncate(layer.rank)
-                low_rank = LowRankLinear.from_factors(factors, dense.bias)
                 errors[layer.name] = decomposition.relative_error(factors)
-                replace_layer(model, layer.name, finite(layer.name, low_rank))
+                refuse_infinite(layer.name, put_factors(model, layer.name, factors))
             yield Progress(done, len(run.plan.layers), "layer")
         save_model(model, str(folder / "model.safetensors"))
         reports = layer_reports(run, errors)
@@ -73,11 +71,10 @@ def thinned(spectrum: np.ndarray) -> tuple[float, ...]:
     return tuple(float(value) for value in spectrum[places.round().astype(int)])
 
 
-def finite(name: str, layer: LowRankLinear) -> LowRankLinear:
+def refuse_infinite(name: str, layer: nn.Module) -> None:
     """
     Raises:
         NumericalError: a factor holds a value that is not finite.
     """
     if not all(bool(parameter.isfinite().all()) for parameter in layer.parameters()):
         raise NumericalError(f"{name}: the factors hold values that are not finite.")
-    return layer

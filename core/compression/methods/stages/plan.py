@@ -6,7 +6,8 @@ from pathlib import Path
 from core.compression.factorization.registry import decompose
 from core.compression.methods.stage import Stage, Summary, Work, obtain
 from core.compression.methods.stages.statistics import load_layer_statistics
-from core.compression.models.layers import linear_layer, parameter_count
+from core.compression.models.factorized import target_weight
+from core.compression.models.layers import parameter_count
 from core.compression.progress import Progress
 from core.compression.run_state import Run, write_json
 from core.planning.plan import Spectrum
@@ -30,7 +31,7 @@ class Spectra(Stage):
         model, statistics = run.load_dense(), load_layer_statistics(run)
         spectra: dict[str, Spectrum] = {}
         for done, layer in enumerate(run.targets, start=1):
-            weight = linear_layer(model, layer.name).weight
+            weight = target_weight(model, layer.name)
             sums = statistics.get(layer.name)
             decomposition = decompose(layer.name, weight, sums, run.recipe.method)
             spectra[layer.name] = decomposition.spectrum
