@@ -28,7 +28,8 @@ def checkpoint_of_artifact(files: ModelFiles, *, hashed: bool = True) -> Checkpo
     model_type = config["model_type"]
     if not (model_type.startswith(PREFIX) and isinstance(config.pop("ranks", None), dict)):
         raise refused("the files are no artifact of a job")
-    config.pop("auto_map", None)
+    for own in ("auto_map", "tied_heads"):
+        config.pop(own, None)
     config["model_type"] = model_type.removeprefix(PREFIX)
     named = config.get("architectures") or []
     config["architectures"] = [name.removeprefix(CLASS_PREFIX) for name in named]

@@ -21,6 +21,10 @@ from core.compression.models.layers import parameter_count
 from core.compression.pipeline import run
 from core.compression.run_state import Run
 from core.compression.tasks.batches import make_batch
+from core.planning.artifacts import checkpoint_of_artifact
+from core.planning.checkpoint import read_checkpoint
+from core.planning.families import target_layers
+from core.planning.model_files import files_in
 from core.recipe import Recipe
 from core.recipe.events import LayersReported
 from core.reporting.layer_names import layer_titles
@@ -181,6 +185,19 @@ def test_plain_transformers_gives_equal_logits(
     assert torch.tensor(dense["logits"]) == pytest.approx(expected, abs=1e-4)
     assert small["params"] == done.result.params.model.after
     assert dense["params"] == done.result.params.model.before
+
+
+@each_task
+def test_a_later_job_sees_the_dense_model_that_the_factors_make(
+    task: str, finished: dict[str, Finished]
+) -> None:
+    artifact = finished[task].artifact
+    planned = checkpoint_of_artifact(files_in(artifact))
+    dense = read_checkpoint(artifact / "dense")
+    assert dict(planned.tensors) == dict(dense.tensors)
+    assert (planned.params, planned.config) == (dense.params, dense.config)
+    layers = target_layers(planned, finished[task].recipe.task, embeddings=True)
+    assert layers == state_of(finished[task]).targets
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,17 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from core.compression.factorization.registry import decompose
 from core.compression.layer_statistics import LayerStatistics
+from core.compression.models.factorized import target_weight
 from core.compression.statistics import embedding_sums, tokens
 from core.compression.statistics.fisher_loss import Loss, classification_loss
 from core.compression.statistics.nearest_kronecker import Kronecker, nearest_kronecker
 from core.compression.statistics.statistics_pass import StatisticsPass
 from core.compression.statistics.tokens import Batch
 from core.errors import ModelError, RecipeError
-from core.recipe.statistics import Statistic
+from core.recipe.methods import KfacConfig
+from core.recipe.statistics import Statistic, two_sided
 from tests.compression.statistics.oracle import make_examples, padded, tiny_bert
 
 BERT, LLAMA = "bert.embeddings.word_embeddings", "model.embed_tokens"
@@ -170,6 +173,35 @@ def test_a_tied_table_counts_both_of_its_uses(side: str) -> None:
     close(found[Statistic.FISHER_IN], f.sum(1))
     close(found[Statistic.FISHER_OUT], f.sum(0))
     assert found.traces[Statistic.INPUT_GRAM] == pytest.approx(found.tokens)
+
+
+@pytest.mark.parametrize("case", [*CASES, "tied head"])
+def test_factors_are_the_optimum_of_the_weighted_error(case: str) -> None:
+    """Against the dense SVD of P^½ W diag(q)^½; for a table that is only looked up the error is a
+    sum over the tokens seen, (e_t − ê_t)ᵀ G (e_t − ê_t)."""
+    tied = (LLAMA, lambda: language_model(tied=True), next_token_loss)
+    name, make, loss = {**CASES, "tied head": tied}[case]
+    model = make()
+    asked = two_sided(12, VOCAB)
+    found = statistics_of(model, name, two_batches(), asked, loss)
+    everything = statistics_of(model, name, two_batches(), TWO_SIDED, loss)
+    w = target_weight(model, name).detach()
+    p, q = everything[Statistic.OUTPUT_GRAD_GRAM], everything[Statistic.INPUT_GRAM].diagonal()
+    p_values, p_vectors = torch.linalg.eigh(p)
+    p_root = p_vectors * p_values.clamp(min=0).sqrt() @ p_vectors.T
+    best = torch.linalg.svdvals(p_root @ w * q.sqrt()).square()
+    decomposition = decompose(name, w, found, KfacConfig(output_damping=0))
+    for rank in (1, 4, 8, 12):
+        factors = decomposition.truncate(rank)
+        error = w - factors.product()
+        if case == "tied head":
+            lost = (p_root @ error * q.sqrt()).square().sum()
+        else:
+            seen = torch.cat([each["input_ids"][0] for each in make_examples()])
+            lost = sum(error[:, token] @ p @ error[:, token] for token in seen)
+        assert float(lost) == pytest.approx(float(best[rank:].sum()), abs=1e-9 * float(best.sum()))
+        relative = decomposition.relative_error(factors)
+        assert relative**2 == pytest.approx(float(lost / best.sum()), abs=1e-9)
 
 
 def test_without_gradients_a_tied_heads_inputs_count_by_their_mean_energy() -> None:
