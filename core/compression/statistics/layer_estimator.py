@@ -77,7 +77,7 @@ class LayerEstimator:
         """The statistics that are summed batch by batch: C may be taken from A instead."""
         square = self.linear.in_features == self.linear.out_features
         shared = square or Statistic.INPUT_GRAM in self.asked
-        whole = self.linear.in_features <= LARGEST_GRAM_SIDE
+        whole = max(self.linear.weight.shape) <= LARGEST_GRAM_SIDE
         if Statistic.OUTPUT_GRAM in self.asked and shared and whole:
             return self.asked - {Statistic.OUTPUT_GRAM} | {Statistic.INPUT_GRAM}
         return self.asked
