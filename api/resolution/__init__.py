@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from api.resolution.datasets import DatasetInput, resolve_dataset
 from api.resolution.models import ModelInput, resolve_model
 from core.planning.families import target_layers
+from core.planning.left import left_modules
 from core.planning.plan import Plan, TargetLayer
 from core.planning.planner import make_plan
 from core.recipe import Recipe
@@ -45,4 +46,5 @@ def resolve(recipe: Recipe, project_id: str, session: Session, settings: Setting
     )
     layers = target_layers(model.checkpoint, recipe.task, embeddings=recipe.embeddings)
     plan = make_plan(layers, model.checkpoint.params, pinned, None)
+    plan = plan.model_copy(update={"left": left_modules(model.checkpoint, layers)})
     return Resolved(pinned, model, layers, dataset, plan)

@@ -1,6 +1,6 @@
 """What a pass knows of one layer: sums and counts, so that shards add up."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ class LayerStatistics:
 
     sums: dict[Statistic, Tensor]
     """float64 (float32 on devices without it): Grams [n, n] or, of a side over 8,192, their
-    diagonals [n]; Fisher sums [n]."""
+    diagonals [n]; F [out, in]; sums by feature [n]."""
     examples: int
     """N."""
     tokens: int
@@ -48,6 +48,10 @@ class LayerStatistics:
     def has(self, *statistics: Statistic) -> bool:
         return all(statistic in self.sums for statistic in statistics)
 
+    def without(self, statistic: Statistic) -> "LayerStatistics":
+        others = {name: total for name, total in self.sums.items() if name != statistic}
+        return replace(self, sums=others)
+
 
 def split_half(first: LayerStatistics, second: LayerStatistics) -> LayerStatistics:
     """Both halves' sum, with how well they agree."""
@@ -65,6 +69,8 @@ def split_half(first: LayerStatistics, second: LayerStatistics) -> LayerStatisti
 
 def agreement(a: Tensor, b: Tensor) -> float:
     """1 − ‖a − b‖ / ‖a + b‖ of two halves, each per example: 1 where they are equal, 0 where they
-    have nothing in common (both are positive semidefinite, or non-negative)."""
+    have nothing in common, and 0 where signed sums (`input_sum`) differ by more than they share."""
     size = torch.linalg.vector_norm(a + b)
-    return 1.0 if size == 0 else 1 - float(torch.linalg.vector_norm(a - b) / size)
+    if size == 0:
+        return 1.0
+    return max(0.0, 1 - float(torch.linalg.vector_norm(a - b) / size))

@@ -1,7 +1,10 @@
 """What a long computation reports between two steps; the pipeline adds the stage and the ETA."""
 
+from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -27,3 +30,16 @@ class Notice:
 
     message: str
     level: Literal["info", "warning"] = "info"
+
+
+def standing_at(
+    done: int, total: int, unit: str, work: Generator[Progress, None, T]
+) -> Generator[Progress, None, T]:
+    """The work as the next unit of a larger count, which moves only when it is done."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as finished:
+            result: T = finished.value
+            return result
+        yield Progress(done, total, unit)

@@ -162,7 +162,11 @@ class Run:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.recipe.seed)
             return load_model(
-                source, self.task.auto_class, resolved.label_names, device=self.device
+                source,
+                self.task.auto_class,
+                resolved.label_names,
+                pad_token_id=self.tokenizer.pad_token_id,
+                device=self.device,
             ).model
 
 

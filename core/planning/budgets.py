@@ -10,14 +10,12 @@ from fractions import Fraction
 
 from core.errors import BudgetError, RecipeError
 from core.planning.plan import TargetLayer
-from core.recipe.budget import (
-    Allocation,
-    KeepRatioBudget,
-    ParamsBudget,
-    SpectrumAllocation,
-)
+from core.recipe.budget import AllocationConfig, BytesBudget, KeepRatioBudget, ParamsBudget
 
-SizeBudget = KeepRatioBudget | ParamsBudget
+SizeBudget = KeepRatioBudget | ParamsBudget | BytesBudget
+
+BYTES = 4
+"""Of one parameter: artifacts are stored, and models held, in float32."""
 
 
 def share(value: float, of: int) -> int:
@@ -25,11 +23,9 @@ def share(value: float, of: int) -> int:
     return int(Fraction(repr(value)) * of)
 
 
-def admissible_ranks(layer: TargetLayer, allocation: Allocation) -> range:
+def admissible_ranks(layer: TargetLayer, allocation: AllocationConfig) -> range:
     """The ranks a layer may take, ascending; empty where it can only stay dense."""
     largest = (layer.params - 1) // layer.rank_cost
-    if not isinstance(allocation, SpectrumAllocation):
-        return range(1, largest + 1)
     if layer.name in allocation.keep_dense:
         return range(0)
     multiple = allocation.rank_multiple
@@ -46,7 +42,7 @@ def target_params(layers: Sequence[TargetLayer]) -> int:
     return sum(layer.params for layer in layers)
 
 
-def floor_params(layers: Sequence[TargetLayer], allocation: Allocation) -> int:
+def floor_params(layers: Sequence[TargetLayer], allocation: AllocationConfig) -> int:
     """What the targets keep when every layer is as small as the allocation lets it be."""
     return sum(
         kept_params(layer, next(iter(admissible_ranks(layer, allocation)), None))
@@ -55,25 +51,37 @@ def floor_params(layers: Sequence[TargetLayer], allocation: Allocation) -> int:
 
 
 def target_allowance(
-    budget: SizeBudget, layers: Sequence[TargetLayer], model_params: int, allocation: Allocation
+    budget: SizeBudget,
+    layers: Sequence[TargetLayer],
+    model_params: int,
+    allocation: AllocationConfig,
 ) -> int:
     """How many parameters the target layers may keep; more than they have means all dense.
 
-    Raises BudgetError, with the floor in the budget's own scope, where no allocation can meet it.
+    Raises BudgetError, with the floor in the budget's own scope and unit, where no allocation can
+    meet it.
     """
-    _refuse_unknown_names(layers, allocation)
+    refuse_unknown_names(layers, allocation)
     in_scope = target_params(layers) if budget.scope == "targets" else model_params
     fixed = in_scope - target_params(layers)
-    allowed = share(budget.value, in_scope) if budget.type == "keep_ratio" else budget.value
+    allowed = _allowed_params(budget, in_scope)
     floor = floor_params(layers, allocation) + fixed
     if allowed < floor:
         raise _below_floor(budget, allowed, floor, in_scope)
     return allowed - fixed
 
 
-def _refuse_unknown_names(layers: Sequence[TargetLayer], allocation: Allocation) -> None:
-    if not isinstance(allocation, SpectrumAllocation):
-        return
+def _allowed_params(budget: SizeBudget, in_scope: int) -> int:
+    match budget:
+        case KeepRatioBudget():
+            return share(budget.value, in_scope)
+        case ParamsBudget():
+            return budget.value
+        case BytesBudget():
+            return budget.value // BYTES
+
+
+def refuse_unknown_names(layers: Sequence[TargetLayer], allocation: AllocationConfig) -> None:
     names = [layer.name for layer in layers]
     unknown = sorted(set(allocation.keep_dense) - set(names))
     if unknown:
@@ -86,10 +94,13 @@ def _refuse_unknown_names(layers: Sequence[TargetLayer], allocation: Allocation)
 
 def _below_floor(budget: SizeBudget, allowed: int, floor: int, in_scope: int) -> BudgetError:
     ratio = math.ceil(1e6 * floor / in_scope) / 1e6
+    in_bytes = isinstance(budget, BytesBudget)
+    unit, least = ("bytes", BYTES * floor) if in_bytes else ("parameters", floor)
+    asked = budget.value if in_bytes else allowed
     return BudgetError(
-        f"the budget allows {allowed:,} parameters of the {budget.scope}; "
-        f"with every layer at its lowest rank {floor:,} remain (keep_ratio {ratio:g})",
-        hint=f"ask for at least {floor} parameters, or a keep_ratio of {ratio:g}, "
+        f"the budget allows {asked:,} {unit} of the {budget.scope}; "
+        f"with every layer at its lowest rank {least:,} remain (keep_ratio {ratio:g})",
+        hint=f"ask for at least {least} {unit}, or a keep_ratio of {ratio:g}, "
         f"in scope {budget.scope!r}",
         pointer="/budget/value",
     )

@@ -55,17 +55,21 @@ MAX_INTEGER = 1_000_000
 MAX_LAYERS = 1000
 BUILT_IN_ATTENTION = (None, "eager", "sdpa", "flash_attention_2", "flex_attention")
 
-TIED_COPIES = {
+TIED_COPIES: dict[str, str | tuple[str, ...]] = {
     "cls.predictions.decoder.weight": "embeddings.word_embeddings.weight",
     "cls.predictions.decoder.bias": "cls.predictions.bias",
-    "lm_head.weight": "embed_tokens.weight",
+    "predictions.decoder.weight": "embeddings.word_embeddings.weight",
+    "predictions.decoder.bias": "predictions.bias",
+    "lm_head.weight": ("embed_tokens.weight", "wte.weight"),
     "lm_head.decoder.weight": "embeddings.word_embeddings.weight",
     "lm_head.decoder.bias": "lm_head.bias",
     "generator_lm_head.weight": "embeddings.word_embeddings.weight",
     "vocab_projector.weight": "embeddings.word_embeddings.weight",
 }
 """Tensors that some checkpoints store a second time, and the end of the first one's name."""
-UNTIED_UNLESS_SAID = {"llama", "mistral", "qwen2"}
+BUFFERS = (".attn.bias", ".attn.masked_bias")
+"""Masks that old GPT-2 checkpoints keep as floating-point tensors, by the end of their names."""
+UNTIED_UNLESS_SAID = {"llama", "mistral", "qwen2", "qwen3"}
 
 
 @dataclass(frozen=True)
@@ -293,7 +297,13 @@ def read_tensors(files: ModelFiles) -> Tensors:
 def _count_params(tensors: Mapping[str, TensorInfo], tied: bool) -> int:
     copies = {name for name in TIED_COPIES if name in tensors and _is_copy(name, tensors)}
     counted = tensors.keys() - copies if tied else tensors.keys()
-    return sum(tensors[name].size for name in counted if tensors[name].dtype in FLOATING)
+    return sum(tensors[name].size for name in counted if is_parameter(name, tensors[name]))
+
+
+def is_parameter(name: str, tensor: TensorInfo) -> bool:
+    """And no buffer."""
+    masks = name.endswith(BUFFERS) and len(tensor.shape) != 1
+    return tensor.dtype in FLOATING and not masks
 
 
 def is_tied(config: Mapping[str, Any]) -> bool:
@@ -303,9 +313,9 @@ def is_tied(config: Mapping[str, Any]) -> bool:
 
 
 def _is_copy(name: str, tensors: Mapping[str, TensorInfo]) -> bool:
-    source = TIED_COPIES[name]
+    sources = TIED_COPIES[name]
     return any(
-        other.endswith(source) and tensor.shape == tensors[name].shape
+        other.endswith(sources) and tensor.shape == tensors[name].shape
         for other, tensor in tensors.items()
     )
 

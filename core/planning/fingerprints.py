@@ -13,12 +13,12 @@ from core.recipe.training import TrainingConfig
 STAGE_VERSIONS: Mapping[str, int] = {
     "resolve": 2,
     "adapt": 1,
-    "statistics": 1,
-    "spectra": 1,
-    "plan": 1,
-    "factorize": 1,
+    "statistics": 2,
+    "spectra": 2,
+    "plan": 2,
+    "factorize": 2,
     "finetune": 1,
-    "evaluate": 2,
+    "evaluate": 3,
     "export": 2,
 }
 """Raise a stage's number when its algorithm changes: what it wrote before is then made anew."""
@@ -27,6 +27,8 @@ DTYPE = "float32"
 """What models are held in and statistics are summed in."""
 
 NOT_IN_RESULT = {"checkpoint_seconds"}
+CANDIDATES = {"batch_size", "bootstrap_samples", "confidence"}
+"""What candidate plans are evaluated by."""
 
 
 def stage_fingerprints(recipe: Recipe, model_digest: str, dataset_sha256: str) -> dict[str, str]:
@@ -60,21 +62,32 @@ def stage_inputs(recipe: Recipe, model_digest: str, dataset_sha256: str) -> dict
             "seed": recipe.seed,
         },
         "statistics": {
-            "calibration": recipe.calibration.model_dump(mode="json"),
+            "calibration": recipe.calibration.model_dump(mode="json", exclude={"phi"}),
             "embeddings": recipe.embeddings,
             "wide": _required(recipe, 1, 2),
             "tall": _required(recipe, 2, 1),
         },
         "spectra": recipe.method.model_dump(mode="json"),
-        "plan": {
-            "budget": recipe.budget.model_dump(mode="json"),
-            "allocation": recipe.allocation.model_dump(mode="json"),
-        },
-        "factorize": None,
+        "plan": _planning(recipe),
+        "factorize": _refit(recipe),
         "finetune": _training(recipe.finetune),
         "evaluate": recipe.evaluation.model_dump(mode="json"),
         "export": sorted(recipe.exports),
     }
+
+
+def _refit(recipe: Recipe) -> dict[str, Any] | None:
+    return None if recipe.refit.type == "none" else recipe.refit.model_dump(mode="json")
+
+
+def _planning(recipe: Recipe) -> dict[str, Any]:
+    read: dict[str, Any] = {
+        "budget": recipe.budget.model_dump(mode="json"),
+        "allocation": recipe.allocation.model_dump(mode="json"),
+    }
+    if recipe.measures_plans:
+        read["evaluation"] = recipe.evaluation.model_dump(mode="json", include=CANDIDATES)
+    return read
 
 
 def _training(config: Any) -> dict[str, Any]:

@@ -4,9 +4,19 @@ from collections.abc import Mapping, Sequence
 
 from core.planning.allocation.spectrum import spectrum_ranks
 from core.planning.allocation.uniform import rank_ratio_ranks, uniform_ranks
-from core.planning.budgets import kept_params, target_allowance, target_params
-from core.planning.plan import LayerPlan, Plan, Spectrum, TargetLayer
-from core.recipe.budget import RankRatioBudget
+from core.planning.budgets import (
+    kept_params,
+    refuse_unknown_names,
+    target_allowance,
+    target_params,
+)
+from core.planning.plan import LayerPlan, Plan, Ranks, Spectrum, TargetLayer
+from core.recipe.budget import (
+    AllocationConfig,
+    MaxDropBudget,
+    RankRatioBudget,
+    SpectrumAllocation,
+)
 from core.recipe.recipe import Recipe
 
 Spectra = Mapping[str, Spectrum]
@@ -17,10 +27,19 @@ def make_plan(
 ) -> Plan:
     """The plan of a recipe for these layers of a model with `model_params` parameters.
 
-    Without spectra nothing is predicted, and ranks that would be spread by them are uniform within
-    the allocation's own limits. Raises BudgetError where the budget is below the floor.
+    Without spectra nothing is predicted, and ranks that would be spread by them, or by what is
+    measured, are uniform within the allocation's own limits. A max_drop, whose size is measured
+    too, has everything dense here, which is the most that its search can end with. Raises
+    BudgetError where the budget is below the floor.
     """
     ranks = choose_ranks(layers, model_params, recipe, spectra)
+    return plan_of(layers, model_params, ranks, spectra)
+
+
+def plan_of(
+    layers: Sequence[TargetLayer], model_params: int, ranks: Ranks, spectra: Spectra | None
+) -> Plan:
+    """These ranks as a plan."""
     planned = tuple(
         plan_layer(layer, ranks[layer.name], spectra[layer.name] if spectra else None)
         for layer in layers
@@ -38,15 +57,33 @@ def make_plan(
 
 def choose_ranks(
     layers: Sequence[TargetLayer], model_params: int, recipe: Recipe, spectra: Spectra | None
-) -> dict[str, int | None]:
+) -> Ranks:
     """The rank of every layer by name; None stays dense."""
     budget, allocation = recipe.budget, recipe.allocation
     if isinstance(budget, RankRatioBudget):
-        return rank_ratio_ranks(layers, budget.value)
+        refuse_unknown_names(layers, allocation)
+        return rank_ratio_ranks(layers, budget.value, allocation.keep_dense)
+    if isinstance(budget, MaxDropBudget):
+        refuse_unknown_names(layers, allocation)
+        return all_dense(layers)
     allowance = target_allowance(budget, layers, model_params, allocation)
-    if allocation.type == "uniform" or spectra is None:
+    return ranks_within(layers, allocation, allowance, spectra)
+
+
+def ranks_within(
+    layers: Sequence[TargetLayer],
+    allocation: AllocationConfig,
+    allowance: int,
+    spectra: Spectra | None,
+) -> Ranks:
+    """At most `allowance` parameters, spread by the spectra if the allocation goes by them."""
+    if spectra is None or not isinstance(allocation, SpectrumAllocation):
         return uniform_ranks(layers, allocation, allowance)
     return spectrum_ranks(layers, allocation, allowance, spectra)
+
+
+def all_dense(layers: Sequence[TargetLayer]) -> Ranks:
+    return {layer.name: None for layer in layers}
 
 
 def plan_layer(layer: TargetLayer, rank: int | None, spectrum: Spectrum | None) -> LayerPlan:
@@ -60,6 +97,7 @@ def plan_layer(layer: TargetLayer, rank: int | None, spectrum: Spectrum | None) 
         retained_energy=None if spectrum is None else retained_energy(spectrum, rank),
         predicted_loss_increase=None if spectrum is None else predicted_increase(spectrum, rank),
         use=layer.use,
+        phi=None if spectrum is None else spectrum.phi,
     )
 
 

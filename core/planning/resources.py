@@ -11,12 +11,15 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from core.planning.blocks import blocks_of
+from core.planning.budgets import BYTES
 from core.planning.plan import LayerPlan, Plan
+from core.planning.search_work import search_bytes, searched_rows
 from core.recipe.recipe import Recipe
+from core.recipe.refit import SequentialRefit
 from core.recipe.statistics import LARGEST_GRAM_SIDE, Statistic
 from core.recipe.training import DistillFinetune, TrainingConfig
 
-BYTES = 4
 TRAINED_BYTES = 4 * BYTES
 """Of one parameter that AdamW trains: itself, its gradient, two moments."""
 CPU_FLOPS = 4e10
@@ -45,10 +48,12 @@ class Resources(BaseModel):
     """4 · batch · max_length · Σ (in + out) of the largest batch: what a backward pass keeps. Of an
     embedding dim, and of a tied one the head's dim and vocab as well."""
     peak_bytes: int
-    """Largest of: training the dense model, the statistics pass, training the planned one."""
+    """Largest of: training the dense model, the statistics pass, the search for a plan that has to
+    be measured, training the planned one."""
     flops: int | None
-    """Training and statistics over all their rows, at 6 · target weights per token (forward 2,
-    backward 4); None where the number of rows is not known."""
+    """Training, statistics and refit over all their rows, at 6 · target weights per token (forward
+    2, backward 4), and 2 for every row that a candidate plan answers; None where the number of rows
+    is not known."""
     time_class: TimeClass | None
     """Order of magnitude on two CPU cores at 40 GFLOP/s; None with flops."""
 
@@ -94,9 +99,12 @@ def statistics_bytes(layers: Sequence[LayerPlan], recipe: Recipe) -> int:
 
 
 def numbers_in(statistic: Statistic, layer: LayerPlan) -> int:
-    """Gram: side² (side where it is over 8192); Fisher sums: one number per feature."""
+    """Gram: side² (side where it is over 8192); F: one per weight; sums over tokens and Fisher
+    sums: one per feature."""
     match statistic:
-        case Statistic.FISHER_IN:
+        case Statistic.FISHER:
+            return layer.params_before
+        case Statistic.FISHER_IN | Statistic.INPUT_SUM | Statistic.INPUT_ABS_SUM:
             return layer.in_features
         case Statistic.FISHER_OUT:
             return layer.out_features
@@ -109,13 +117,17 @@ def numbers_in(statistic: Statistic, layer: LayerPlan) -> int:
 
 def stage_activations(layers: Sequence[LayerPlan], recipe: Recipe) -> tuple[int, int, int]:
     """Bytes kept for the backward pass while adapting, taking statistics, fine-tuning."""
-    features = sum(map(_features_kept, layers))
-    per_row = BYTES * recipe.task.max_length * features
+    per_row = activations_per_row(layers, recipe)
+    at_once = max(activations_per_row(part, recipe) for part in seen_at_once(layers, recipe))
     return (
         per_row * (0 if recipe.adapt == "never" else rows_at_once(recipe.adaptation)),
-        per_row * (recipe.calibration.batch_size if recipe.needs_statistics else 0),
+        at_once * (recipe.calibration.batch_size if recipe.needs_statistics else 0),
         per_row * rows_at_once(recipe.finetune),
     )
+
+
+def activations_per_row(layers: Sequence[LayerPlan], recipe: Recipe) -> int:
+    return BYTES * recipe.task.max_length * sum(map(_features_kept, layers))
 
 
 def _features_kept(layer: LayerPlan) -> int:
@@ -124,6 +136,15 @@ def _features_kept(layer: LayerPlan) -> int:
     return {"linear": linear, "lookup": layer.out_features, "tied": linear + layer.out_features}[
         layer.use
     ]
+
+
+def seen_at_once(layers: Sequence[LayerPlan], recipe: Recipe) -> list[list[LayerPlan]]:
+    """The layers by what of them the statistics pass holds in memory: all, or a block's."""
+    blocks = blocks_of([layer.name for layer in layers]) if recipe.calibration.streamed else None
+    if blocks is None:
+        return [list(layers)]
+    by_name = {layer.name: layer for layer in layers}
+    return [[by_name[name] for name in block.layers] for block in blocks]
 
 
 def rows_at_once(config: object) -> int:
@@ -138,21 +159,26 @@ def peak_bytes(plan: Plan, recipe: Recipe) -> int:
     adapting, taking, finetuning = stage_activations(plan.layers, recipe)
     dense = BYTES * plan.model_params_before
     teacher = dense if isinstance(recipe.finetune, DistillFinetune) else 0
+    parts = seen_at_once(plan.layers, recipe)
     return max(
         dense,
         TRAINED_BYTES * plan.model_params_before + adapting if adapting else 0,
-        dense + statistics_bytes(plan.layers, recipe) + taking,
+        dense + taking + max(statistics_bytes(part, recipe) for part in parts),
+        dense + statistics_bytes(plan.layers, recipe) + search_bytes(plan.layers, recipe),
         TRAINED_BYTES * plan.model_params_after + teacher + finetuning if finetuning else 0,
     )
 
 
 def total_flops(plan: Plan, recipe: Recipe, train_rows: int) -> int:
-    """6 · weights · tokens of every pass; a teacher adds its forward pass of 2."""
+    """6 · weights · tokens of every pass; a teacher, a streamed pass and an answering candidate add
+    a forward pass of 2, a refit has three of them."""
     dense, planned = weights_before(plan.layers), weights_after(plan.layers)
     teacher = 2 * dense if isinstance(recipe.finetune, DistillFinetune) else 0
     rows = (
         6 * dense * (0 if recipe.adapt == "never" else recipe.adaptation.epochs * train_rows)
-        + 6 * dense * calibration_rows(recipe, train_rows)
+        + (8 if recipe.calibration.streamed else 6) * dense * calibration_rows(recipe, train_rows)
+        + 6 * dense * refit_rows(recipe, train_rows)
+        + 2 * dense * searched_rows(plan.layers, recipe, train_rows)
         + (6 * planned + teacher) * epochs(recipe.finetune) * train_rows
     )
     return rows * recipe.task.max_length
@@ -162,6 +188,12 @@ def calibration_rows(recipe: Recipe, train_rows: int) -> int:
     if not recipe.needs_statistics:
         return 0
     return min(train_rows, recipe.calibration.rows or train_rows)
+
+
+def refit_rows(recipe: Recipe, train_rows: int) -> int:
+    if not isinstance(recipe.refit, SequentialRefit):
+        return 0
+    return min(train_rows, recipe.refit.rows or train_rows)
 
 
 def epochs(config: object) -> int:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ def save_spectra(path: Path, spectra: Mapping[str, Spectrum]) -> None:
                 values=_joined(values),
                 increase_counts=_lengths(increases),
                 increases=_joined(increases),
+                phis=np.array([np.nan if s.phi is None else s.phi for s in spectra.values()]),
             )
             file.flush()
             os.fsync(file.fileno())
@@ -41,14 +43,23 @@ def load_spectra(path: Path) -> dict[str, Spectrum]:
         values = _parted(file["values"], file["value_counts"])
         increases = _parted(file["increases"], file["increase_counts"])
         return {
-            name: Spectrum(value, increase if increase.size else None)
-            for name, value, increase in zip(file["names"].tolist(), values, increases, strict=True)
+            name: Spectrum(value, increase if increase.size else None, phi)
+            for name, value, increase, phi in zip(
+                file["names"].tolist(), values, increases, _phis(file), strict=True
+            )
         }
 
 
 def _or_nothing(increase: NDArray[np.float64] | None) -> NDArray[np.float64]:
     """A predicted increase has at least one entry: no entries stand for None."""
     return np.empty(0) if increase is None else increase
+
+
+def _phis(file: Any) -> list[float | None]:
+    """None for what has none, as all layers of a file of before there were any."""
+    if "phis" not in file:
+        return [None] * len(file["names"])
+    return [None if np.isnan(phi) else float(phi) for phi in file["phis"]]
 
 
 def _lengths(arrays: list[NDArray[np.float64]]) -> NDArray[np.int64]:

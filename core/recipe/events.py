@@ -86,6 +86,9 @@ class LayerReport(BaseModel):
     params_after: int
     retained_energy: float | None = None
     predicted_loss_increase: float | None = None
+    phi: float | None = None
+    """Where plain SVD will hurt: 0 to 1/in, read before anything is factorized; None unless asked
+    for by `calibration.phi` or taken for the method."""
     measured_error: float | None = None
     """Relative error in the method's own weighted norm, measured on the factors."""
     spectrum: tuple[float, ...] = ()

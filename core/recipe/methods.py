@@ -33,6 +33,11 @@ class MethodConfig(Config):
     )
     loss_unit: ClassVar[bool] = False
     """Whether truncated energy is itself a predicted loss increase (methods of a Fisher metric)."""
+    nested: ClassVar[bool] = True
+    """Whether factors of every rank are cut from one decomposition, whose spectrum is their error;
+    otherwise each rank is solved for, and the spectrum's predicted increase is an upper bound."""
+    refits: ClassVar[bool] = False
+    """Whether its factors can be fitted anew to shifted inputs, see `refit`."""
 
     def required_statistics(self, out_features: int, in_features: int) -> frozenset[Statistic]:
         """The statistics that the factorization of an [out, in] layer reads."""
@@ -84,9 +89,44 @@ class SvdLlmConfig(MethodConfig):
     title: ClassVar[str] = "SVD-LLM (DRONE)"
     citation: ClassVar[str] = "Wang et al., SVD-LLM, ICLR 2025; Chen et al., DRONE, NeurIPS 2021"
     summary: ClassVar[str] = "Minimizes ‖(W − Ŵ) A^½‖: the error of the layer's outputs."
+    refits: ClassVar[bool] = True
 
     def required_statistics(self, out_features: int, in_features: int) -> frozenset[Statistic]:
         return one_sided(out_features, in_features)
+
+
+class AsvdConfig(MethodConfig):
+    """Activation-aware SVD: input features weighted by the mean size of their activations."""
+
+    type: Literal["asvd"] = "asvd"
+    alpha: float = Field(default=0.5, ge=0, le=1)
+    """α: the power of mean |x| that weights an input feature; 0 is plain SVD."""
+
+    title: ClassVar[str] = "ASVD"
+    citation: ClassVar[str] = (
+        "Yuan et al., ASVD: Activation-aware singular value decomposition for compressing large "
+        "language models, 2023"
+    )
+    summary: ClassVar[str] = "SVD of the weight scaled by its inputs' mean size to the power α."
+
+    def required_statistics(self, out_features: int, in_features: int) -> frozenset[Statistic]:
+        return frozenset({Statistic.INPUT_ABS_SUM})
+
+
+class BolacoConfig(MethodConfig):
+    """Principal components of a layer's outputs; the bias makes up for what their mean loses."""
+
+    type: Literal["bolaco"] = "bolaco"
+
+    title: ClassVar[str] = "Bolaco (PCA of outputs)"
+    citation: ClassVar[str] = (
+        "Ji et al., Adaptive feature-based low-rank compression of large language models via "
+        "Bayesian optimization, Findings of EMNLP 2024"
+    )
+    summary: ClassVar[str] = "Minimizes the variance that the layer's outputs lose."
+
+    def required_statistics(self, out_features: int, in_features: int) -> frozenset[Statistic]:
+        return one_sided(out_features, in_features) | {Statistic.INPUT_SUM}
 
 
 class KfacConfig(MethodConfig):
@@ -105,14 +145,52 @@ class KfacConfig(MethodConfig):
     )
     summary: ClassVar[str] = "Minimizes ‖G^½ (W − Ŵ) A^½‖: a second-order model of the loss."
     loss_unit: ClassVar[bool] = True
+    refits: ClassVar[bool] = True
 
     def required_statistics(self, out_features: int, in_features: int) -> frozenset[Statistic]:
         return two_sided(out_features, in_features)
 
 
-Method = Annotated[SvdConfig | FwsvdConfig | SvdLlmConfig | KfacConfig, Field(discriminator="type")]
+class TfwsvdConfig(MethodConfig):
+    """Element-wise Fisher weights: every entry of the error has its own."""
+
+    type: Literal["tfwsvd"] = "tfwsvd"
+    optimizer: Literal["als", "em", "sgd", "adam", "adam_sgd"] = "als"
+    """`als` solves for one factor exactly while the other is held; `adam_sgd` is the paper's."""
+    fisher_floor: float = Field(default=0.01, gt=0, le=1)
+    """ε: this multiple of the layer's mean Fisher is added to each weight's."""
+    tolerance: float = Field(default=1e-3, gt=0, lt=1)
+    """A round that lowers the objective by a smaller share is the last but two."""
+    max_rounds: int = Field(default=50, ge=1, le=100_000)
+    """No more rounds: sweeps of `als` and `em`, fifty steps each of the others."""
+
+    title: ClassVar[str] = "TFWSVD"
+    citation: ClassVar[str] = (
+        "Hua et al., Numerical optimizations for weighted low-rank estimation on language models, "
+        "EMNLP 2022; EM: Srebro & Jaakkola, Weighted low-rank approximations, ICML 2003"
+    )
+    summary: ClassVar[str] = "Minimizes Σ F ∘ (W − Ŵ)² with the Fisher of every single weight."
+    loss_unit: ClassVar[bool] = True
+    nested: ClassVar[bool] = False
+
+    def required_statistics(self, out_features: int, in_features: int) -> frozenset[Statistic]:
+        return frozenset({Statistic.FISHER})
+
+
+Method = Annotated[
+    SvdConfig | FwsvdConfig | TfwsvdConfig | AsvdConfig | SvdLlmConfig | BolacoConfig | KfacConfig,
+    Field(discriminator="type"),
+]
 
 METHOD_CONFIGS: dict[str, type[MethodConfig]] = {
     config.model_fields["type"].default: config
-    for config in (SvdConfig, FwsvdConfig, SvdLlmConfig, KfacConfig)
+    for config in (
+        SvdConfig,
+        FwsvdConfig,
+        TfwsvdConfig,
+        AsvdConfig,
+        SvdLlmConfig,
+        BolacoConfig,
+        KfacConfig,
+    )
 }

@@ -9,13 +9,16 @@ from pydantic import Field, model_validator
 from core.recipe.budget import (
     Allocation,
     Budget,
+    MaxDropBudget,
+    MeasuredAllocation,
     RankRatioBudget,
     SpectrumAllocation,
     UniformAllocation,
 )
 from core.recipe.config import Config, refusal
-from core.recipe.methods import KfacConfig, Method
+from core.recipe.methods import METHOD_CONFIGS, KfacConfig, Method
 from core.recipe.named_tasks import TaskField
+from core.recipe.refit import NoRefit, Refit
 from core.recipe.sources import ModelSource
 from core.recipe.statistics import Statistic, two_sided
 from core.recipe.training import (
@@ -32,6 +35,9 @@ Export = Literal["safetensors", "dense"]
 LabelKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 LabelValue = Annotated[str, Field(max_length=256)]
 
+REFITTED = "methods with one: " + ", ".join(
+    name for name, config in METHOD_CONFIGS.items() if config.refits
+)
 NOT_HASHED = {"name", "labels", "limits"}
 
 
@@ -71,6 +77,8 @@ class Recipe(Config):
     budget: Budget
     allocation: Allocation = Field(default_factory=lambda chosen: default_allocation(chosen))
     """`spectrum` for kfac, `uniform` elsewhere and for a rank_ratio, when not named."""
+    refit: Refit = NoRefit()
+    """Fit the factors to the inputs that the layers before now give: svd_llm and kfac only."""
     finetune: Finetune = NoFinetune()
     evaluation: EvaluationConfig = EvaluationConfig()
     exports: tuple[Export, ...] = Field(default=("safetensors",), min_length=1, max_length=8)
@@ -81,23 +89,51 @@ class Recipe(Config):
         if self.adapt == "never" and self.adaptation != TrainingConfig():
             raise refusal("/adaptation", "has no use when adapt is 'never'")
         if not self.needs_statistics and self.calibration != CalibrationConfig():
-            raise refusal("/calibration", f"has no use for {self.method.type} with uniform ranks")
-        if self.budget.type == "rank_ratio" and self.allocation.type != "uniform":
-            raise refusal("/allocation", "must be 'uniform': a rank_ratio fixes every rank")
+            spread = f"{self.method.type} with {self.allocation.type} ranks"
+            raise refusal("/calibration", f"has no use for {spread}")
+        if self.embeddings and self.calibration.streamed:
+            raise refusal(
+                "/calibration/streamed", "must be false: a token embedding lies in no block"
+            )
+        if self.refit.type != "none" and not self.method.refits:
+            raise refusal("/refit", f"must be 'none': {self.method.type} has no refit; {REFITTED}")
         if len(set(self.exports)) < len(self.exports):
             raise refusal("/exports", "names a format twice")
+        return self
+
+    @model_validator(mode="after")
+    def _budget_and_allocation_fit(self) -> Self:
+        budget, allocation = self.budget, self.allocation
+        if isinstance(budget, RankRatioBudget):
+            if allocation.type != "uniform":
+                raise refusal("/allocation", "must be 'uniform': a rank_ratio fixes every rank")
+            for limit in ("min_rank", "rank_multiple"):
+                if getattr(allocation, limit) > 1:
+                    raise refusal(f"/allocation/{limit}", "has no use: a rank_ratio fixes the rank")
+        if isinstance(budget, MaxDropBudget):
+            if allocation.type == "bayesian":
+                raise refusal("/allocation", "bayesian searches under one size, not for the size")
+            known = self.task.metric_names
+            if budget.metric is not None and budget.metric not in known:
+                raise refusal("/budget/metric", f"must be one of {', '.join(known)} for this task")
         return self
 
     @property
     def needs_statistics(self) -> bool:
         return bool(self.required_statistics(1, 1))
 
+    @property
+    def measures_plans(self) -> bool:
+        """Whether the plan is known only when models were measured on the validation split."""
+        measured = isinstance(self.allocation, MeasuredAllocation)
+        return measured or isinstance(self.budget, MaxDropBudget)
+
     def required_statistics(self, out_features: int, in_features: int) -> frozenset[Statistic]:
-        """The method's own statistics, and the two-sided metric where ranks are spread by it."""
+        """The method's own, the two-sided metric where ranks are spread by it, F for φ."""
         needed = self.method.required_statistics(out_features, in_features)
         if self.allocation.type == "spectrum" and not self.method.loss_unit:
             needed |= two_sided(out_features, in_features)
-        return needed
+        return needed | {Statistic.FISHER} if self.calibration.phi else needed
 
     @property
     def hash(self) -> str:

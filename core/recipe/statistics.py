@@ -17,10 +17,16 @@ class Statistic(StrEnum):
     """C = Σ_tokens (y−b)(y−b)ᵀ = W A Wᵀ, [out, out]."""
     INPUT_GRAD_GRAM = "input_grad_gram"
     """B = Σ_tokens (Wᵀδ)(Wᵀδ)ᵀ = Wᵀ G W, [in, in]."""
+    FISHER = "fisher"
+    """F = Σ_examples (∂loss/∂W)², element by element, [out, in]."""
     FISHER_IN = "fisher_in"
-    """Σ_out F, [in], where F = Σ_examples (∂loss/∂W)²."""
+    """Σ_out F, [in]."""
     FISHER_OUT = "fisher_out"
     """Σ_in F, [out]."""
+    INPUT_SUM = "input_sum"
+    """Σ_tokens x, [in]."""
+    INPUT_ABS_SUM = "input_abs_sum"
+    """Σ_tokens |x|, [in]."""
 
 
 def keeps_diagonals(out_features: int, in_features: int) -> bool:

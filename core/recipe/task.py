@@ -1,6 +1,6 @@
 """What the model is for: a task with its data, columns and splits."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -13,6 +13,9 @@ LabelName = Annotated[str, Field(min_length=1, max_length=256)]
 
 class DataTask(Config):
     """What every task on a dataset has."""
+
+    metric_names: ClassVar[tuple[str, ...]]
+    """What is measured of it; some only of some data (f1 of two labels)."""
 
     dataset: DatasetSource
     max_length: int = Field(default=128, ge=4, le=8192)
@@ -46,6 +49,8 @@ class DataTask(Config):
 class TextClassification(DataTask):
     """Single texts, or pairs of texts, with one label each."""
 
+    metric_names: ClassVar = ("accuracy", "f1", "matthews", "loss", "kl")
+
     type: Literal["text-classification"] = "text-classification"
     text: ColumnName = "text"
     text_pair: ColumnName | None = None
@@ -75,6 +80,8 @@ class TextClassification(DataTask):
 class TextRegression(DataTask):
     """Single texts, or pairs of texts, with one number each (Pearson and Spearman)."""
 
+    metric_names: ClassVar = ("pearson", "spearman", "mse")
+
     type: Literal["regression"] = "regression"
     text: ColumnName = "text"
     text_pair: ColumnName | None = None
@@ -87,6 +94,8 @@ class TextRegression(DataTask):
 
 class TokenClassification(DataTask):
     """A list of words and a list of their tags (entity-level F1)."""
+
+    metric_names: ClassVar = ("f1", "precision", "recall", "token_accuracy", "loss", "kl")
 
     type: Literal["token-classification"] = "token-classification"
     tokens: ColumnName = "tokens"
@@ -101,6 +110,8 @@ class TokenClassification(DataTask):
 
 class QuestionAnswering(DataTask):
     """The answer to a question is a span of its context (exact match and F1)."""
+
+    metric_names: ClassVar = ("f1", "exact_match", "loss", "kl")
 
     type: Literal["question-answering"] = "question-answering"
     question: ColumnName = "question"
@@ -119,6 +130,8 @@ class QuestionAnswering(DataTask):
 class CausalLm(DataTask):
     """Texts whose next token is predicted (perplexity)."""
 
+    metric_names: ClassVar = ("perplexity", "loss", "token_accuracy")
+
     type: Literal["causal-lm"] = "causal-lm"
     text: ColumnName = "text"
     max_length: int = Field(default=512, ge=8, le=8192)
@@ -131,6 +144,8 @@ class CausalLm(DataTask):
 
 class Embedding(DataTask):
     """Texts whose similarities are to be kept (rank correlation with the dense model's)."""
+
+    metric_names: ClassVar = ("similarity_rank", "similarity_error")
 
     type: Literal["embedding"] = "embedding"
     text: ColumnName = "text"

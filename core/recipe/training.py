@@ -34,6 +34,11 @@ class CalibrationConfig(Config):
     batch_size: int = Field(default=32, ge=1, le=4096)
     fisher: FisherKind = "empirical"
     """`empirical`: gradients at the true labels; `true`: in expectation over the model's output."""
+    phi: bool = False
+    """Take the Fisher of every single weight, and tell from it where plain SVD will hurt (φ)."""
+    streamed: bool = False
+    """Block by block: memory holds the model and one block's statistics, for a third more work and
+    disk space for every block's inputs."""
 
 
 class NoFinetune(Config):

@@ -68,6 +68,39 @@ def test_the_floor_is_the_smallest_budget_that_is_taken(api: Api) -> None:
     assert refused.json()["errors"][0]["code"] == "budget_below_floor"
 
 
+def test_a_max_drop_has_no_plan_before_its_job(api: Api) -> None:
+    recipe = api.recipe(budget={"type": "max_drop", "abs": 0.01})
+    refused = api.post("/v1/plans", recipe)
+    assert refused.status_code == 422
+    (error,) = refused.json()["errors"]
+    assert (error["pointer"], error["code"]) == ("/budget/type", "recipe_refused")
+    assert "measured by the job itself" in error["detail"]
+    assert api.post("/v1/jobs", recipe).status_code == 202
+
+
+@pytest.mark.parametrize("allocation", ["sensitivity", "bayesian"])
+def test_what_is_measured_by_the_job_is_uniform_before(
+    api: Api, tmp_path: Path, allocation: str
+) -> None:
+    uniform = api.recipe(method={"type": "kfac"}, allocation={"type": "uniform"})
+    store_spectra(api, uniform, tmp_path)
+    measured = api.post("/v1/plans", uniform | {"allocation": {"type": allocation}}).json()
+    expected = api.post("/v1/plans", uniform).json()
+    assert (measured["basis"], expected["basis"]) == ("shape-only", "cached-spectra")
+    ranks = [[layer["rank"] for layer in p["plan"]["layers"]] for p in (measured, expected)]
+    assert ranks[0] == ranks[1]
+    assert measured["plan"]["predicted_loss_increase"] is None
+    assert "the job measures" in measured["notes"][0]
+
+
+def test_a_budget_in_bytes(api: Api) -> None:
+    recipe = api.recipe(budget={"type": "bytes", "value": 4 * 512 + 3})
+    found = api.post("/v1/plans", recipe).json()["plan"]
+    assert 4 * found["target_params_after"] <= 4 * 512
+    half = api.post("/v1/plans", recipe | {"budget": keep(0.5)}).json()["plan"]
+    assert found["layers"] == half["layers"]
+
+
 def test_cached_spectra_predict(api_on_each: Api, tmp_path: Path) -> None:
     api = api_on_each
     recipe = api_on_each.recipe(method={"type": "kfac"})

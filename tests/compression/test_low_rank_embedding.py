@@ -5,8 +5,14 @@ from torch.nn import functional as F
 
 from core.compression.low_rank import Factors, LowRankLinear
 from core.compression.low_rank_embedding import LowRankEmbedding
-from core.compression.models.factorized import put_empty, put_factors, target_weight, ties
-from core.compression.models.layers import parameter_count
+from core.compression.models.factorized import (
+    dense_layers,
+    low_rank_layers,
+    put_empty,
+    target_weight,
+    ties,
+)
+from core.compression.models.layers import parameter_count, replace_layers, replaced_layers
 from core.errors import ModelError
 from tests.compression.tiny_models import WORDS, tiny_language_model
 
@@ -50,7 +56,7 @@ def test_shares_nothing_with_the_factors(rank: int) -> None:
 
 def test_a_tied_head_is_the_other_use_of_the_same_factors() -> None:
     model, dense = tiny_language_model(), tiny_language_model()
-    put_factors(model, EMBEDDING, factors())
+    replace_layers(model, low_rank_layers(model, EMBEDDING, factors(), None))
     with torch.no_grad():
         dense.get_input_embeddings().weight.copy_(factors().product().T)
         assert dense.lm_head.weight is dense.model.embed_tokens.weight
@@ -62,7 +68,7 @@ def test_a_tied_head_is_the_other_use_of_the_same_factors() -> None:
 
 def test_a_tied_head_stays_tied_while_it_is_trained() -> None:
     model = tiny_language_model()
-    put_factors(model, EMBEDDING, factors())
+    replace_layers(model, low_rank_layers(model, EMBEDDING, factors(), None))
     model(IDS, labels=IDS).loss.backward()
     torch.optim.SGD(model.parameters(), lr=0.1).step()
     assert model.lm_head.outer is model.model.embed_tokens.outer
@@ -87,3 +93,17 @@ def test_an_embedding_that_shortens_its_rows_is_refused() -> None:
     with pytest.raises(ModelError) as refused:
         put_empty(model, "0", 1)
     assert refused.value.pointer == "/embeddings"
+
+
+def test_a_dense_table_of_another_weight_is_shared_with_its_head() -> None:
+    model = tiny_language_model()
+    layers = dense_layers(model, EMBEDDING, 2 * target_weight(model, EMBEDDING))
+    assert set(layers) == {EMBEDDING, "lm_head"}
+    expected = tiny_language_model()
+    with torch.no_grad():
+        expected.lm_head.weight.mul_(2)
+        with replaced_layers(model, layers):
+            assert model.lm_head.weight is model.model.embed_tokens.weight
+            torch.testing.assert_close(model(IDS).logits, expected(IDS).logits)
+        torch.testing.assert_close(model(IDS).logits, tiny_language_model()(IDS).logits)
+    assert model.lm_head.weight is model.model.embed_tokens.weight

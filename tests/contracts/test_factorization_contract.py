@@ -82,9 +82,21 @@ def test_more_rank_is_never_worse(config: MethodConfig, shape: tuple[int, int]) 
 @each_shape
 def test_spectrum_is_the_error(config: MethodConfig, shape: tuple[int, int]) -> None:
     decomposition = decomposed(make_problem(*shape), config)
+    if not type(config).nested:
+        assert_bounded(decomposition)
+        return
     energy = decomposition.spectrum.squared_singular_values
     expected = [(energy[k:].sum() / energy.sum()) ** 0.5 for k in range(1, len(energy) + 1)]
     np.testing.assert_allclose(errors(decomposition), expected, atol=1e-7)
+
+
+def assert_bounded(decomposition: Decomposition) -> None:
+    """Each rank's own factors cost no more than was predicted, and not none of it."""
+    increase = decomposition.spectrum.predicted_increase
+    assert increase is not None
+    bounds = (increase[1:] / increase[0]) ** 0.5
+    assert (np.array(errors(decomposition)) <= bounds + 1e-9).all()
+    assert errors(decomposition)[0] > bounds[0] / 2
 
 
 @each_config
@@ -112,15 +124,18 @@ def test_identity_weighting_is_truncated_svd(config: MethodConfig, shape: tuple[
 
 
 def identity_statistics(weight: Tensor) -> LayerStatistics:
-    """A, G and F as if all inputs and gradients were white."""
+    """A, G and F as if all inputs and gradients were white, about a mean of zero."""
     out_features, in_features = weight.shape
     sums = {
         Statistic.INPUT_GRAM: torch.eye(in_features).double(),
         Statistic.OUTPUT_GRAD_GRAM: torch.eye(out_features).double(),
         Statistic.OUTPUT_GRAM: weight @ weight.T,
         Statistic.INPUT_GRAD_GRAM: weight.T @ weight,
+        Statistic.FISHER: torch.ones(out_features, in_features).double(),
         Statistic.FISHER_IN: torch.full((in_features,), out_features, dtype=torch.float64),
         Statistic.FISHER_OUT: torch.full((out_features,), in_features, dtype=torch.float64),
+        Statistic.INPUT_SUM: torch.zeros(in_features).double(),
+        Statistic.INPUT_ABS_SUM: torch.ones(in_features).double(),
     }
     traces = {
         Statistic.INPUT_GRAM: float(in_features),

@@ -9,6 +9,8 @@ import pytest
 
 from core.recipe.events import Event
 from core.recipe.methods import METHOD_CONFIGS
+from core.recipe.refit import SequentialRefit
+from core.recipe.training import CalibrationConfig
 from core.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,6 +33,17 @@ def test_every_setting_is_documented(name: str) -> None:
 def test_every_method_has_a_page(method: str) -> None:
     page = (ROOT / "docs" / "methods" / f"{method}.md").read_text()
     assert METHOD_CONFIGS[method].title in page
+
+
+@pytest.mark.parametrize(
+    ("page", "field"),
+    [
+        *(("methods/refit.md", name) for name in SequentialRefit.model_fields if name != "type"),
+        *(("statistics.md", name) for name in CalibrationConfig.model_fields),
+    ],
+)
+def test_every_field_of_refit_and_calibration_is_documented(page: str, field: str) -> None:
+    assert f"| `{field}` |" in (ROOT / "docs" / page).read_text()
 
 
 @pytest.mark.parametrize(

@@ -3,18 +3,31 @@ import re
 import pytest
 
 from core.errors import BudgetError, RecipeError
-from core.planning.budgets import admissible_ranks, floor_params, share, target_allowance
+from core.planning.budgets import (
+    SizeBudget,
+    admissible_ranks,
+    floor_params,
+    share,
+    target_allowance,
+)
 from core.planning.plan import TargetLayer
+from core.planning.planner import make_plan
 from core.recipe.budget import (
+    AllocationConfig,
+    BayesianAllocation,
+    BytesBudget,
     KeepRatioBudget,
     ParamsBudget,
+    SensitivityAllocation,
     SpectrumAllocation,
     UniformAllocation,
 )
-from tests.planning.problems import layers_of
+from tests.planning.problems import convex_spectrum, layers_of, recipe_with
 
 LAYERS = layers_of([(20, 20), (40, 20)])  # 400 and 800 parameters; a rank costs 40 and 60
 UNIFORM = UniformAllocation()
+ALLOCATIONS = [UniformAllocation, SpectrumAllocation, SensitivityAllocation, BayesianAllocation]
+each_allocation = pytest.mark.parametrize("kind", ALLOCATIONS)
 
 
 def test_share_reads_the_decimal_that_was_written() -> None:
@@ -35,22 +48,56 @@ def test_admissible_ranks_end_where_dense_costs_no_more(
     assert (largest + 1) * layer.rank_cost >= layer.params
 
 
-def test_multiples_floors_and_dense_layers_bound_the_ranks() -> None:
+@each_allocation
+def test_multiples_floors_and_dense_layers_bound_the_ranks(kind: type[AllocationConfig]) -> None:
     layer = TargetLayer("l", 40, 40)
-    allocation = SpectrumAllocation(min_rank=5, rank_multiple=4)
-    assert list(admissible_ranks(layer, allocation)) == [8, 12, 16]
-    assert not admissible_ranks(layer, SpectrumAllocation(min_rank=20))
-    assert not admissible_ranks(layer, SpectrumAllocation(keep_dense=("l",)))
+    assert list(admissible_ranks(layer, kind(min_rank=5, rank_multiple=4))) == [8, 12, 16]
+    assert not admissible_ranks(layer, kind(min_rank=20))
+    assert not admissible_ranks(layer, kind(keep_dense=("l",)))
 
 
-def test_the_floor_is_every_layer_at_its_cheapest() -> None:
-    assert floor_params(LAYERS, UNIFORM) == 40 + 60
-    assert floor_params(LAYERS, SpectrumAllocation(min_rank=10)) == 400 + 600
-    assert floor_params(LAYERS, SpectrumAllocation(keep_dense=("layer.1",))) == 40 + 800
+@each_allocation
+def test_the_floor_is_every_layer_at_its_cheapest(kind: type[AllocationConfig]) -> None:
+    assert floor_params(LAYERS, kind()) == 40 + 60
+    assert floor_params(LAYERS, kind(min_rank=10)) == 400 + 600
+    assert floor_params(LAYERS, kind(keep_dense=("layer.1",))) == 40 + 800
+
+
+LIMITS = {"min_rank": 3, "rank_multiple": 2, "keep_dense": ["layer.1"]}
+BUDGETS = [
+    {"type": "keep_ratio", "value": 0.625},
+    {"type": "params", "value": 1250},
+    {"type": "bytes", "value": 5003},
+    {"type": "bytes", "value": 4 * 1250 + 4 * 500, "scope": "model"},
+    {"type": "params", "value": 1750, "scope": "model"},
+]
+
+
+@pytest.mark.parametrize("allocation", ["uniform", "spectrum"])
+@pytest.mark.parametrize("budget", BUDGETS, ids=lambda b: f"{b['type']}-{b.get('scope', '')}")
+def test_limits_hold_under_every_budget(allocation: str, budget: dict[str, object]) -> None:
+    layers = layers_of([(40, 20), (20, 20), (40, 20)])
+    spectra = {layer.name: convex_spectrum([1.0] * 20) for layer in layers}
+    recipe = recipe_with(budget=budget, allocation={"type": allocation, **LIMITS})
+    plan = make_plan(layers, 2500, recipe, spectra)
+    kept = {layer.name: layer.rank for layer in plan.layers}
+    assert kept.pop("layer.1") is None
+    assert all(rank is None or (rank >= 4 and rank % 2 == 0) for rank in kept.values())
+    assert 1120 <= plan.target_params_after <= 1250
+    floor = 400 + 2 * 4 * 60
+    assert plan.target_params_after >= floor
+    too_small = {"params": floor - 1, "bytes": 4 * floor - 1, "keep_ratio": 0.43}
+    less = {"type": budget["type"], "value": too_small[str(budget["type"])]}
+    with pytest.raises(BudgetError, match=r"880|3,520"):
+        make_plan(layers, 2500, recipe.model_copy(update={"budget": parsed(less)}), spectra)
+
+
+def parsed(budget: dict[str, object]) -> object:
+    return recipe_with(budget=budget).budget
 
 
 def test_allowances_by_scope() -> None:
-    def allowance(budget: KeepRatioBudget | ParamsBudget) -> int:
+    def allowance(budget: SizeBudget) -> int:
         return target_allowance(budget, LAYERS, 2000, UNIFORM)
 
     assert allowance(KeepRatioBudget(value=0.5)) == 600
@@ -58,6 +105,9 @@ def test_allowances_by_scope() -> None:
     assert allowance(ParamsBudget(value=700)) == 700
     assert allowance(ParamsBudget(value=1700, scope="model")) == 900
     assert allowance(ParamsBudget(value=10**9)) == 10**9
+    assert allowance(BytesBudget(value=2800)) == 700
+    assert allowance(BytesBudget(value=2803)) == 700
+    assert allowance(BytesBudget(value=6800, scope="model")) == 900
 
 
 @pytest.mark.parametrize("scope", ["targets", "model"])
@@ -77,6 +127,21 @@ def test_below_the_floor_the_error_says_what_would_do(scope: str) -> None:
     one_less = ParamsBudget.model_validate({"value": params - 1, "scope": scope})
     with pytest.raises(BudgetError):
         target_allowance(one_less, LAYERS, 2000, UNIFORM)
+
+
+@pytest.mark.parametrize(("scope", "floor"), [("targets", 400), ("model", 400 + 3200)])
+def test_a_floor_in_bytes(scope: str, floor: int) -> None:
+    def asking(value: int) -> int:
+        budget = BytesBudget.model_validate({"value": value, "scope": scope})
+        return target_allowance(budget, LAYERS, 2000, UNIFORM)
+
+    assert asking(floor) == 100
+    with pytest.raises(BudgetError) as caught:
+        asking(floor - 1)
+    assert caught.value.pointer == "/budget/value"
+    assert f"allows {floor - 1:,} bytes of the {scope}" in caught.value.message
+    assert f"{floor:,} remain" in caught.value.message
+    assert f"at least {floor} bytes" in str(caught.value.hint)
 
 
 def test_a_dense_layer_that_does_not_exist_is_refused() -> None:

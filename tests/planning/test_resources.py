@@ -31,6 +31,8 @@ def test_statistics_are_those_of_the_smaller_side() -> None:
     assert one_sided.statistics_bytes == 4 * 3 * 20 * 20
     fisher = resources(method={"type": "fwsvd", "sides": "both"})
     assert fisher.statistics_bytes == 4 * (40 + 60 + 60)
+    absolute = resources(method={"type": "asvd"}, allocation={"type": "uniform"})
+    assert absolute.statistics_bytes == 4 * (20 + 20 + 40)
     assert resources(**UNIFORM_SVD).statistics_bytes == 0
 
 
@@ -71,6 +73,30 @@ def test_memory_is_that_of_the_largest_stage() -> None:
     assert halved.peak_bytes == 16 * MODEL_PARAMS + 32 * per_row
 
 
+def test_streaming_holds_one_block_and_adds_a_forward_pass() -> None:
+    streamed = {"calibration": {"streamed": True}, **UNTRAINED}
+    recipe = recipe_with(**streamed)
+    layers = tuple(
+        TargetLayer(f"layer.{block}.{part}", *shape)
+        for block, shapes in enumerate([[(20, 20), (40, 20)], [(20, 40)]])
+        for part, shape in enumerate(shapes)
+    )
+    plan = make_plan(layers, MODEL_PARAMS, recipe, None)
+    found = estimate_resources(plan, recipe, 500)
+    at_once = estimate_resources(plan, recipe_with(**UNTRAINED), 500)
+    assert found.statistics_bytes == at_once.statistics_bytes == 4 * 2 * 3 * 20 * 20
+    assert found.activation_bytes == 32 * 4 * 128 * (40 + 60)
+    assert found.peak_bytes == 16_000 + 4 * 2 * 2 * 20 * 20 + found.activation_bytes
+    assert (found.flops, at_once.flops) == (8 * 2000 * 500 * 128, 6 * 2000 * 500 * 128)
+
+
+def test_a_refit_has_three_forward_passes_over_its_rows() -> None:
+    without = resources(500, **UNTRAINED).flops
+    refit = resources(500, refit={"type": "sequential", "rows": 100}, **UNTRAINED).flops
+    assert without is not None
+    assert refit == without + 6 * 2000 * 100 * 128
+
+
 def test_a_teacher_stands_beside_the_student() -> None:
     plain = resources(adapt="never", finetune={"type": "plain", "batch_size": 256})
     distill = resources(adapt="never", finetune={"type": "distill", "batch_size": 256})
@@ -89,6 +115,32 @@ def test_work_counts_every_pass_over_its_rows() -> None:
     student = 6 * plan.target_params_after + 2 * 2000
     found = estimate_resources(plan, recipe, 500)
     assert found.flops == (6 * 2000 * 500 + student * 3 * 500) * tokens
+
+
+def test_a_search_keeps_every_decomposition_and_answers_rows() -> None:
+    # (40, 20) and (60, 20): full rank 20
+    layers = layers_of([(40, 20), (60, 20)])
+    decompositions = 8 * 20 * (60 + 80)
+
+    def found(rows: int | None = None, **changes: object) -> Resources:
+        size = {"type": "keep_ratio", "value": 0.9}
+        recipe = recipe_with(**{**UNTRAINED, "method": {"type": "svd"}, "budget": size, **changes})
+        return estimate_resources(make_plan(layers, 4000, recipe, None), recipe, rows)
+
+    uniform, bayesian = {"type": "uniform"}, {"type": "bayesian", "trials": 7, "rows": 100}
+    assert found(allocation=uniform).peak_bytes == 16_000
+    assert found(allocation=bayesian).peak_bytes == 16_000 + decompositions
+    held = {**bayesian, "keep_dense": ["layer.0"]}
+    assert found(allocation=held).peak_bytes == 16_000 + 8 * 20 * 80
+    per_row = 2 * 2000 * 128
+    assert found(500, allocation=bayesian).flops == per_row * 7 * 100
+    assert found(50, allocation=bayesian).flops == per_row * 7 * 50
+    measured = {"type": "sensitivity", "groups": 5, "rows": None}
+    assert found(500, allocation=measured).flops == per_row * 2 * 5 * 500
+    drop = {"type": "max_drop", "abs": 0.01, "evaluations": 4}
+    both = found(500, allocation=measured, budget=drop)
+    assert both.flops == per_row * (2 * 5 + 4) * 500
+    assert both.peak_bytes == 16_000 + decompositions
 
 
 def test_time_classes_are_told_by_the_clock() -> None:

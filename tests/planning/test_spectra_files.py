@@ -10,6 +10,7 @@ from tests.planning.problems import convex_spectrum
 SPECTRA = {
     "bert.encoder.layer.0.ü": convex_spectrum(np.array([3.0, 2.0, 1e-300])),
     "../../outside": Spectrum(np.array([5.0, 4.0]), None),
+    "with φ": Spectrum(np.array([2.0]), None, 0.125),
     "empty": Spectrum(np.empty(0), np.array([7.0])),
 }
 
@@ -22,6 +23,7 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
         np.testing.assert_array_equal(
             loaded[name].squared_singular_values, spectrum.squared_singular_values
         )
+        assert loaded[name].phi == spectrum.phi
         if spectrum.predicted_increase is None:
             assert loaded[name].predicted_increase is None
         else:
@@ -54,3 +56,10 @@ def test_pickles_are_not_read(tmp_path: Path) -> None:
     np.savez(tmp_path / "evil.npz", values=np.array([{"a": 1}], dtype=object))
     with pytest.raises(ValueError, match="allow_pickle"):
         load_spectra(tmp_path / "evil.npz")
+
+
+def test_a_file_of_before_phi_has_none(tmp_path: Path) -> None:
+    save_spectra(tmp_path / "new.npz", SPECTRA)
+    with np.load(tmp_path / "new.npz") as file:
+        np.savez(tmp_path / "old.npz", **{name: file[name] for name in file if name != "phis"})
+    assert {spectrum.phi for spectrum in load_spectra(tmp_path / "old.npz").values()} == {None}

@@ -157,6 +157,27 @@ def test_the_jump_to_dense_is_taken_when_it_is_free() -> None:
     assert spectrum_ranks(layers, ANY, 400 + 40, flat) == {"layer.0": None, "layer.1": 1}
 
 
+@repeatable
+@given(problems(convex=False), allocations, ratios)
+def test_a_layer_is_below_break_even_or_dense(
+    problem: Problem, allocation: SpectrumAllocation, ratio: float
+) -> None:
+    layers, spectra = problem
+    ranks = spectrum_ranks(layers, allocation, allowance_at(layers, allocation, ratio), spectra)
+    for layer in layers:
+        rank = ranks[layer.name]
+        assert rank is None or rank * layer.rank_cost < layer.params
+
+
+def test_a_growing_budget_takes_a_layer_rank_by_rank_and_then_to_dense() -> None:
+    # 20 × 20: r* = 10 costs what dense does, so 9 is the last rank
+    spectra = {"layer.0": convex_spectrum(0.5 ** np.arange(20))}
+    (layer,) = layers_of([(20, 20)])
+    taken = [spectrum_ranks([layer], ANY, 40 * k, spectra)["layer.0"] for k in range(1, 11)]
+    assert taken == [1, 2, 3, 4, 5, 6, 7, 8, 9, None]
+    assert layer.break_even_rank == 10
+
+
 def test_a_layer_without_loss_stays_at_its_smallest() -> None:
     spectra = {"layer.0": convex_spectrum(np.zeros(20)), "layer.1": convex_spectrum(np.ones(20))}
     ranks = spectrum_ranks(layers_of([(20, 20)] * 2), ANY, 800, spectra)

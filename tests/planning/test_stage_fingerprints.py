@@ -40,11 +40,13 @@ def test_all_stages_have_a_sha256_of_their_own() -> None:
         ({"calibration": {"rows": 64}}, "statistics"),
         ({"calibration": {"fisher": "true"}}, "statistics"),
         ({"embeddings": True}, "statistics"),
+        ({"calibration": {"phi": True}}, "statistics"),
         ({"method": KFAC}, "spectra"),
         ({"budget": {"type": "keep_ratio", "value": 0.4}}, "plan"),
         ({"budget": {"type": "params", "value": 1000}}, "plan"),
         ({"allocation": {"type": "uniform"}}, "plan"),
         ({"allocation": {"type": "spectrum", "rank_multiple": 8}}, "plan"),
+        ({"refit": {"type": "sequential"}}, "factorize"),
         ({"finetune": {"type": "plain"}}, "finetune"),
         ({"evaluation": {"bootstrap_samples": 500}}, "evaluate"),
         ({"exports": ["safetensors", "dense"]}, "export"),
@@ -74,6 +76,30 @@ def test_names_places_and_limits_change_nothing(changes: dict[str, object]) -> N
     assert changed(BASE, recipe_with(**changes)) == []
 
 
+@pytest.mark.parametrize(
+    "searched",
+    [{"budget": {"type": "max_drop", "abs": 0.01}}, {"allocation": {"type": "bayesian"}}],
+)
+def test_what_candidates_are_evaluated_by_reaches_a_plan_that_has_them(
+    searched: dict[str, object],
+) -> None:
+    for field in ({"batch_size": 8}, {"bootstrap_samples": 500}, {"confidence": 0.9}):
+        assert changed(recipe_with(**searched), recipe_with(**searched, evaluation=field)) == after(
+            "plan"
+        )
+    timed = recipe_with(**searched, evaluation={"latency_repeats": 5})
+    assert changed(recipe_with(**searched), timed) == after("evaluate")
+
+
+@pytest.mark.parametrize(
+    "field", [{"groups": 5}, {"measure": "single"}, {"rows": None}, {"min_rank": 2}]
+)
+def test_every_field_of_a_measured_allocation_makes_another_plan(field: dict[str, object]) -> None:
+    measured = {"type": "sensitivity"}
+    one, other = recipe_with(allocation=measured), recipe_with(allocation={**measured, **field})
+    assert changed(one, other) == after("plan")
+
+
 def test_checkpointing_does_not_count_in_fine_tuning_either() -> None:
     often = recipe_with(finetune={"type": "distill", "checkpoint_seconds": 5})
     assert changed(recipe_with(finetune={"type": "distill"}), often) == []
@@ -84,6 +110,14 @@ def test_the_order_of_exports_does_not_count() -> None:
         recipe_with(exports=e) for e in (["safetensors", "dense"], ["dense", "safetensors"])
     )
     assert changed(one, other) == []
+
+
+@pytest.mark.parametrize(
+    "field", [{"rows": 64}, {"damping": 0.5}, {"granularity": "layer"}, {"batch_size": 8}]
+)
+def test_every_field_of_a_refit_factorizes_anew(field: dict[str, object]) -> None:
+    one, other = (recipe_with(refit={"type": "sequential", **f}) for f in ({}, field))
+    assert changed(one, other) == after("factorize")
 
 
 @pytest.mark.parametrize("method", ["svd", "svd_llm", "fwsvd"])
@@ -138,9 +172,17 @@ def test_every_field_of_a_recipe_is_read_or_left_out_on_purpose() -> None:
         "exports",
         "finetune",
         "method",
+        "refit",
         "seed",
         "task",
     }
     left_out = {"name", "labels", "limits", "model"}
     assert read | left_out == set(Recipe.model_fields)
     assert MINIMAL["model"]["path"] == "model"
+
+
+def test_phi_costs_nothing_where_the_fisher_is_taken_anyway() -> None:
+    plain, asked = (
+        recipe_with(method={"type": "tfwsvd"}, calibration={"phi": phi}) for phi in (False, True)
+    )
+    assert changed(plain, asked) == []

@@ -4,14 +4,14 @@ from hypothesis import strategies as st
 from core.planning.allocation.uniform import rank_ratio_ranks, uniform_ranks
 from core.planning.budgets import floor_params, kept_params, target_params
 from core.planning.plan import TargetLayer
-from core.recipe.budget import Allocation, SpectrumAllocation, UniformAllocation
+from core.recipe.budget import AllocationConfig, UniformAllocation
 from tests.planning.problems import bert_base, layers_of, repeatable, shapes
 
 UNIFORM = UniformAllocation()
 allocations = st.one_of(
     st.just(UNIFORM),
-    st.builds(SpectrumAllocation, min_rank=st.integers(1, 4), rank_multiple=st.integers(1, 3)),
-    st.just(SpectrumAllocation(keep_dense=("layer.0",))),
+    st.builds(UniformAllocation, min_rank=st.integers(1, 4), rank_multiple=st.integers(1, 3)),
+    st.just(UniformAllocation(keep_dense=("layer.0",))),
 )
 shape_lists = st.lists(shapes, min_size=1, max_size=5)
 
@@ -42,7 +42,7 @@ def test_everything_stays_dense_at_ratio_one() -> None:
 @repeatable
 @given(shape_lists, allocations, st.floats(0, 1.2), st.floats(0, 1.2))
 def test_never_over_the_allowance_and_monotone_in_it(
-    sizes: list[tuple[int, int]], allocation: Allocation, first: float, second: float
+    sizes: list[tuple[int, int]], allocation: AllocationConfig, first: float, second: float
 ) -> None:
     layers = layers_of(sizes)
     floor = floor_params(layers, allocation)
@@ -85,3 +85,8 @@ def test_rank_ratio_may_be_larger_than_dense_and_is_at_least_one() -> None:
     assert rank_ratio_ranks(layers, 1.0) == {"layer.0": 4}
     assert kept_params(layers[0], 4) > layers[0].params
     assert rank_ratio_ranks(layers, 0.01) == {"layer.0": 1}
+
+
+def test_rank_ratio_leaves_dense_what_it_is_told_to() -> None:
+    layers = layers_of([(8, 8)] * 2)
+    assert rank_ratio_ranks(layers, 0.5, ("layer.1",)) == {"layer.0": 4, "layer.1": None}

@@ -37,9 +37,10 @@ FULL: dict[str, Any] = {
     "adapt": "always",
     "adaptation": {"epochs": 1, "learning_rate": 3e-5},
     "calibration": {"rows": None, "fisher": "true"},
-    "method": {"type": "fwsvd", "sides": "both"},
+    "method": {"type": "kfac", "output_damping": 0.2},
     "budget": {"type": "params", "value": 1000, "scope": "model"},
     "allocation": {"type": "spectrum", "min_rank": 2, "keep_dense": ["a.b"]},
+    "refit": {"type": "sequential", "rows": 64, "granularity": "layer"},
     "finetune": {"type": "distill", "epochs": 1, "temperature": 4.0},
     "evaluation": {"confidence": 0.9},
     "exports": ["safetensors", "dense"],
@@ -107,12 +108,31 @@ def test_unknown_fields_are_refused_at_every_level(path: tuple[str, ...]) -> Non
         ("method", {"type": "svd", "output_damping": 0.1}),
         ("method", {"type": "kfac", "sides": "both"}),
         ("method", {"type": "svd_llm", "output_damping": 0.1}),
+        ("method", {"type": "asvd", "alpha": 1.5}),
+        ("method", {"type": "bolaco", "input_damping": 0.1}),
         ("method", {"type": "fwsvd", "sides": "left"}),
         ("method", {"type": "kfac", "output_damping": 1.5}),
         ("budget", {"type": "rank_ratio", "value": 0.3, "scope": "model"}),
         ("budget", {"type": "keep_ratio", "value": 0.3, "scope": "layers"}),
-        ("allocation", {"type": "uniform", "min_rank": 2}),
+        ("allocation", {"type": "uniform", "min_rank": 0}),
+        ("allocation", {"type": "uniform", "groups": 5}),
+        ("allocation", {"type": "spectrum", "rows": 5}),
+        ("allocation", {"type": "sensitivity", "trials": 5}),
+        ("allocation", {"type": "sensitivity", "groups": 1}),
+        ("allocation", {"type": "sensitivity", "measure": "mean"}),
+        ("allocation", {"type": "bayesian", "groups": 5}),
+        ("allocation", {"type": "bayesian", "trials": 0}),
+        ("budget", {"type": "bytes", "value": 0}),
+        ("budget", {"type": "bytes", "value": 0.5}),
+        ("budget", {"type": "max_drop"}),
+        ("budget", {"type": "max_drop", "abs": -0.01}),
+        ("budget", {"type": "max_drop", "abs": 0.01, "scope": "model"}),
+        ("budget", {"type": "max_drop", "abs": 0.01, "evaluations": 0}),
         ("allocation", {"type": "spectrum", "min_rank": 0}),
+        ("refit", {"type": "none", "rows": 8}),
+        ("refit", {"type": "sequential", "damping": 0}),
+        ("refit", {"type": "sequential", "rows": 0}),
+        ("refit", {"type": "sequential", "granularity": "model"}),
         ("finetune", {"type": "none", "epochs": 1}),
         ("finetune", {"type": "plain", "temperature": 2.0}),
         ("model", {"type": "path", "path": ""}),
@@ -137,6 +157,39 @@ def test_what_a_part_does_not_know_is_refused(field: str, value: object) -> None
         (
             {"budget": {"type": "rank_ratio", "value": 0.3}, "allocation": {"type": "spectrum"}},
             "/allocation",
+        ),
+        ({"method": {"type": "svd"}, "refit": {"type": "sequential"}}, "/refit"),
+        ({"embeddings": True, "calibration": {"streamed": True}}, "/calibration/streamed"),
+        ({"method": {"type": "fwsvd"}, "refit": {"type": "sequential"}}, "/refit"),
+        (
+            {
+                "budget": {"type": "rank_ratio", "value": 0.3},
+                "allocation": {"type": "uniform", "min_rank": 2},
+            },
+            "/allocation/min_rank",
+        ),
+        (
+            {
+                "budget": {"type": "rank_ratio", "value": 0.3},
+                "allocation": {"type": "uniform", "rank_multiple": 8},
+            },
+            "/allocation/rank_multiple",
+        ),
+        (
+            {
+                "budget": {"type": "max_drop", "abs": 0.01},
+                "allocation": {"type": "bayesian"},
+            },
+            "/allocation",
+        ),
+        ({"budget": {"type": "max_drop", "metric": "perplexity", "abs": 1}}, "/budget/metric"),
+        (
+            {
+                "method": {"type": "svd"},
+                "allocation": {"type": "sensitivity"},
+                "calibration": {"rows": 10},
+            },
+            "/calibration",
         ),
         ({"exports": ["dense", "dense"]}, "/exports"),
     ],
@@ -195,6 +248,8 @@ def test_the_schema_describes_every_method() -> None:
         ({"method": {"type": "svd_llm"}}, UniformAllocation()),
         ({"budget": {"type": "rank_ratio", "value": 0.3}}, UniformAllocation()),
         ({"budget": {"type": "params", "value": 10}}, SpectrumAllocation()),
+        ({"budget": {"type": "bytes", "value": 10}}, SpectrumAllocation()),
+        ({"budget": {"type": "max_drop", "abs": 0.01}}, SpectrumAllocation()),
     ],
 )
 def test_the_allocation_when_none_is_named(changes: dict[str, Any], expected: object) -> None:
@@ -215,6 +270,21 @@ TWO_SIDED_TALL = {Statistic.INPUT_GRAM, Statistic.INPUT_GRAD_GRAM}
         ("svd_llm", "uniform", {Statistic.OUTPUT_GRAM}, {Statistic.INPUT_GRAM}),
         ("svd_llm", "spectrum", TWO_SIDED_WIDE, TWO_SIDED_TALL),
         ("fwsvd", "spectrum", {Statistic.FISHER_IN}, {Statistic.FISHER_IN}),
+        ("asvd", "uniform", {Statistic.INPUT_ABS_SUM}, {Statistic.INPUT_ABS_SUM}),
+        (
+            "asvd",
+            "spectrum",
+            TWO_SIDED_WIDE | {Statistic.INPUT_ABS_SUM},
+            TWO_SIDED_TALL | {Statistic.INPUT_ABS_SUM},
+        ),
+        (
+            "bolaco",
+            "uniform",
+            {Statistic.OUTPUT_GRAM, Statistic.INPUT_SUM},
+            {Statistic.INPUT_GRAM, Statistic.INPUT_SUM},
+        ),
+        ("svd", "sensitivity", set(), set()),
+        ("svd_llm", "bayesian", {Statistic.OUTPUT_GRAM}, {Statistic.INPUT_GRAM}),
     ],
 )
 def test_statistics_are_those_of_the_method_and_of_the_allocation(
@@ -225,6 +295,26 @@ def test_statistics_are_those_of_the_method_and_of_the_allocation(
     assert recipe.required_statistics(8, 8) == wide
     assert recipe.required_statistics(8, 4) == tall
     assert recipe.needs_statistics == bool(wide)
+
+
+@pytest.mark.parametrize(
+    ("changes", "measures"),
+    [
+        ({}, False),
+        ({"allocation": {"type": "uniform"}}, False),
+        ({"allocation": {"type": "sensitivity"}}, True),
+        ({"allocation": {"type": "bayesian"}}, True),
+        ({"budget": {"type": "max_drop", "abs": 0.01, "metric": "matthews"}}, True),
+    ],
+)
+def test_which_recipes_measure_their_plans(changes: dict[str, Any], measures: bool) -> None:
+    assert recipe_with(**changes).measures_plans == measures
+
+
+def test_a_rank_ratio_may_keep_layers_dense() -> None:
+    allocation = {"type": "uniform", "keep_dense": ["a"]}
+    recipe = recipe_with(budget={"type": "rank_ratio", "value": 0.3}, allocation=allocation)
+    assert recipe.allocation.keep_dense == ("a",)
 
 
 def test_a_recipe_is_immutable() -> None:

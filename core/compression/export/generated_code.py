@@ -1,21 +1,30 @@
 """The Python files inside an artifact: what runs, in plain sight, needing nothing of ours."""
 
+import copy
 import inspect
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 import transformers
 from torch import nn
+from transformers.modeling_layers import (
+    GenericForSequenceClassification,
+    GenericForTokenClassification,
+)
 
 from core.compression.export.templating import render
 from core.compression.low_rank import LowRankLinear
 from core.compression.low_rank_embedding import LowRankEmbedding
+from core.compression.models.layers import transposed_layers
 from core.compression.tasks.registry import TASK_KINDS
 from core.errors import ModelError
 
 CONFIGURATION_FILE = "configuration_rankwise.py"
 MODELING_FILE = "modeling_rankwise.py"
 MODEL_TYPE_PREFIX = "rankwise-"
+LOOKS_UP_BASE = (GenericForSequenceClassification, GenericForTokenClassification)
+"""How decoders classify: ``AutoModel.from_config(config)``, which must know the config's class."""
 AUTO_CLASSES = frozenset(kind.auto_class for kind in TASK_KINDS.values())
 
 
@@ -31,6 +40,10 @@ class GeneratedNames:
     """rankwise-bert"""
     auto_class: str
     """AutoModelForSequenceClassification"""
+    base_class: str | None = None
+    """Qwen2Model, where the dense class looks it up by its config."""
+    stored_transposed: bool = False
+    """Some of its linear layers are of the class Conv1D, whose weight lies as [in, out]."""
 
     @property
     def model_class(self) -> str:
@@ -67,7 +80,24 @@ def names_for(model: nn.Module) -> GeneratedNames:
         dense_config=config.__name__,
         model_type=f"{MODEL_TYPE_PREFIX}{config.model_type}",  # type: ignore[attr-defined]
         auto_class=auto_class,
+        base_class=_looked_up_base(dense),
+        stored_transposed=bool(transposed_layers(skeleton(model))),
     )
+
+
+def skeleton(model: nn.Module) -> nn.Module:
+    """The dense model that a compressed one was made from, without its numbers."""
+    with torch.device("meta"):
+        dense: nn.Module = type(model)(copy.deepcopy(model.config))
+    return dense
+
+
+def _looked_up_base(dense: Any) -> str | None:
+    """The class of the base model, where only AutoModel says which it is."""
+    if not issubclass(dense, LOOKS_UP_BASE):
+        return None
+    known: Any = transformers.AutoModel._model_mapping
+    return str(known[dense.config_class].__name__)
 
 
 def _gives(auto_class: str, model: nn.Module) -> bool:

@@ -14,6 +14,7 @@ from transformers import CONFIG_MAPPING
 from core.compression.export.generated_code import AUTO_CLASSES, MODEL_TYPE_PREFIX
 from core.compression.export.weights import CONFIG_FILE, WEIGHTS_FILE
 from core.compression.models.factorized import put_empty, target_weight
+from core.compression.models.loading import attention
 from core.errors import ModelError
 
 GENERATED_KEYS = frozenset(
@@ -59,18 +60,22 @@ def _dense_skeleton(content: dict[str, Any]) -> nn.Module:
         config = CONFIG_MAPPING[family](**own)
     except (TypeError, ValueError, StrictDataclassError) as error:
         raise ModelError(f"config.json is no {family} config: {error}") from error
-    model: nn.Module = _auto_class(content).from_config(
-        config, dtype=_dtype(content), attn_implementation="sdpa", trust_remote_code=False
+    auto_class = _auto_class(content)
+    model: nn.Module = getattr(transformers, auto_class).from_config(
+        config,
+        dtype=_dtype(content),
+        attn_implementation=attention(auto_class, config),
+        trust_remote_code=False,
     )
     return model
 
 
-def _auto_class(content: dict[str, Any]) -> Any:
+def _auto_class(content: dict[str, Any]) -> str:
     auto_map = content.get("auto_map")
     named = set(auto_map) & AUTO_CLASSES if isinstance(auto_map, dict) else set()
     if len(named) != 1:
         raise ModelError("config.json names no Auto class of a task that is known here.")
-    return getattr(transformers, named.pop())
+    return str(named.pop())
 
 
 def _dtype(content: dict[str, Any]) -> torch.dtype:

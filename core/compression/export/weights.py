@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from core.compression.export.generated_code import GeneratedNames
-from core.compression.models.factorized import low_rank_layers, ties
+from core.compression.export.generated_code import GeneratedNames, skeleton
+from core.compression.models.factorized import factorized_layers, ties
+from core.compression.models.layers import transposed_layers
 from core.errors import NumericalError
 
 WEIGHTS_FILE = "model.safetensors"
@@ -23,7 +24,7 @@ def write_low_rank(folder: Path, model: nn.Module, names: GeneratedNames) -> Non
         "model_type": names.model_type,
         "architectures": [names.model_class],
         "auto_map": names.auto_map,
-        "ranks": {n: layer.rank for n, layer in low_rank_layers(model).items() if n not in tied},
+        "ranks": {n: layer.rank for n, layer in factorized_layers(model).items() if n not in tied},
     }
     if tied:
         config["tied_heads"] = tied
@@ -38,12 +39,17 @@ def write_dense(folder: Path, model: nn.Module, names: GeneratedNames) -> None:
 
 
 def dense_state(model: nn.Module) -> dict[str, Tensor]:
-    """The state of the dense model: W = outer · inner, computed in float64 and cast back."""
+    """The state of the dense model: W = outer · inner, computed in float64 and cast back.
+
+    W lies as the dense model's own class stores it, which for a Conv1D is transposed.
+    """
     state, tied = dict(model.state_dict()), ties(model)
-    for name, layer in low_rank_layers(model).items():
+    transposed = transposed_layers(skeleton(model))
+    for name, layer in factorized_layers(model).items():
         outer, inner = state.pop(f"{name}.outer"), state.pop(f"{name}.inner")
         if name not in tied:
-            state[f"{name}.weight"] = (outer.double() @ inner.double()).to(layer.outer.dtype)
+            weight = (outer.double() @ inner.double()).to(layer.outer.dtype)
+            state[f"{name}.weight"] = weight.T if name in transposed else weight
     return state | {f"{head}.weight": state[f"{name}.weight"] for head, name in tied.items()}
 
 

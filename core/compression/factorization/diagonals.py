@@ -7,16 +7,17 @@ g W a = U S Vᵀ as in `fwsvd`:
 
 and the one-sided min ‖(W − Ŵ) a‖_F by W a = U S Vᵀ, Ŵ = U_k U_kᵀ W. Damping adds
 ε · mean(diag) to each diagonal. In the two-sided metric (see `loss_unit`) truncations of the
-one-sided leave Σ_{i>k} s_i² uᵢᵀ g² uᵢ, and those of W = U S Vᵀ itself
+one-sided leave Σ_{i>k} s_i² uᵢᵀ g² uᵢ, and any others that project on nested left subspaces,
+W − Ŵ = (I − U_k U_kᵀ) W,
 
-    Σ_{i,j>k} (Uᵀ g² U)_ij (S Vᵀ a² V S)_ij.
+    Σ_{i,j>k} (Uᵀ g² U)_ij (UᵀW a² WᵀU)_ij.
 """
 
 from jaxtyping import Float
 from torch import Tensor, linalg
 
-from core.compression.factorization.decomposition import Decomposition, decomposition
-from core.compression.factorization.loss_unit import kronecker_unit, trailing_sums
+from core.compression.factorization.decomposition import Decomposition, decomposition, nested
+from core.compression.factorization.loss_unit import kronecker_unit, trailing_block_sums
 from core.compression.layer_statistics import LayerStatistics
 from core.compression.linalg import inverse_of_kept, tail_sums
 from core.recipe.statistics import Statistic
@@ -29,8 +30,8 @@ def two_sided(
     output_damping: float,
 ) -> Decomposition:
     w = weight.double()
-    a = damped(statistics[Statistic.INPUT_GRAM], input_damping).sqrt()
-    g = damped(statistics[Statistic.OUTPUT_GRAD_GRAM], output_damping).sqrt()[:, None]
+    a = damped_diagonal(statistics[Statistic.INPUT_GRAM], input_damping).sqrt()
+    g = damped_diagonal(statistics[Statistic.OUTPUT_GRAD_GRAM], output_damping).sqrt()[:, None]
     u, s, vt = linalg.svd(g * w * a, full_matrices=False)
     outer = (w * a) @ vt.T * inverse_of_kept(s, max(w.shape))
     increase = tail_sums(s.square()) * kronecker_unit(statistics)
@@ -38,14 +39,18 @@ def two_sided(
     def squared_norm(error: Tensor) -> float:
         return float((g * error * a).square().sum())
 
-    return decomposition(weight, outer, u.T @ (g * w), s.square(), increase, squared_norm)
+    cut = nested(outer, u.T @ (g * w))
+    return decomposition(weight, cut, s.square(), increase, squared_norm)
 
 
 def one_sided(
-    weight: Float[Tensor, "out in"], statistics: LayerStatistics, input_damping: float
+    weight: Float[Tensor, "out in"],
+    squares: Float[Tensor, "in"],
+    statistics: LayerStatistics,
+    mean_input: Float[Tensor, "in"] | None = None,
 ) -> Decomposition:
-    w = weight.double()
-    a = damped(statistics[Statistic.INPUT_GRAM], input_damping).sqrt()
+    """Of a² as it is given: damped, or about the mean."""
+    w, a = weight.double(), squares.sqrt()
     u, s, _ = linalg.svd(w * a, full_matrices=False)
     increase = None
     if Statistic.OUTPUT_GRAD_GRAM in statistics:
@@ -56,26 +61,23 @@ def one_sided(
     def squared_norm(error: Tensor) -> float:
         return float((error * a).square().sum())
 
-    return decomposition(weight, u, u.T @ w, s.square(), increase, squared_norm)
+    cut = nested(u, u.T @ w)
+    return decomposition(weight, cut, s.square(), increase, squared_norm, mean_input)
 
 
-def increase_of_svd(
-    u: Float[Tensor, "out r"],
-    s: Float[Tensor, "r"],
-    vt: Float[Tensor, "r in"],
-    statistics: LayerStatistics,
+def increase_of_projections(
+    u: Float[Tensor, "out r"], inner: Float[Tensor, "r in"], statistics: LayerStatistics
 ) -> Float[Tensor, "r_plus_1"] | None:
-    """What truncating the plain SVD costs; None without both diagonals."""
+    """What projecting on the first columns of U costs, inner = UᵀW; None without both diagonals."""
     if not statistics.has(Statistic.INPUT_GRAM, Statistic.OUTPUT_GRAD_GRAM):
         return None
     g = statistics[Statistic.OUTPUT_GRAD_GRAM].double()[:, None]
-    scaled = s[:, None] * vt
     outputs = u.T @ (g * u)
-    inputs = (scaled * statistics[Statistic.INPUT_GRAM].double()) @ scaled.T
-    return trailing_sums(outputs, inputs) * kronecker_unit(statistics)
+    inputs = (inner * statistics[Statistic.INPUT_GRAM].double()) @ inner.T
+    return trailing_block_sums(outputs, inputs) * kronecker_unit(statistics)
 
 
-def damped(diagonal: Float[Tensor, "n"], damping: float) -> Float[Tensor, "n"]:
+def damped_diagonal(diagonal: Float[Tensor, "n"], damping: float) -> Float[Tensor, "n"]:
     """diag + ε · mean(diag)."""
     d = diagonal.double()
     return d + damping * d.mean()

@@ -27,7 +27,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.compression.factorization.decomposition import Decomposition, decomposition
+from core.compression.factorization.decomposition import Decomposition, decomposition, nested
 from core.compression.layer_statistics import LayerStatistics
 from core.compression.linalg import inverse_of_kept, tail_sums
 from core.recipe.methods import FwsvdConfig
@@ -65,7 +65,8 @@ def decompose(
         outer = (w * weighting.inputs) @ vt.T * inverse_of_kept(s, max(w.shape))
         inner = u.T @ (weighting.outputs * w)
     increase = tail_sums(s.square()) * weighting.unit
-    return decomposition(weight, outer, inner, s.square(), increase, weighting.squared_norm)
+    cut = nested(outer, inner)
+    return decomposition(weight, cut, s.square(), increase, weighting.squared_norm)
 
 
 def weighting_of(

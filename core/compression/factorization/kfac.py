@@ -15,6 +15,8 @@ image, with B = Wᵀ G W and A = L Lᵀ:
 
     Lᵀ B L = V Σ² Vᵀ,     outer = W L V_k,     inner = Σ_k⁻² V_kᵀ Lᵀ B.
 
+Both are one pair of `dual_bases`.
+
 Damping adds ε · mean(diag) · I to A and to G before the roots; where A or G is not held, it acts
 through C + ε_A · mean(diag A) · W Wᵀ and B + ε_G · mean(diag G) · Wᵀ W. Directions that carry no
 weighted energy above rounding get zero factors: they cost nothing.
@@ -25,6 +27,7 @@ from torch import Tensor
 
 from core.compression.factorization.decomposition import Decomposition, decomposition
 from core.compression.factorization.diagonals import two_sided
+from core.compression.factorization.dual_bases import dual_bases
 from core.compression.factorization.grams import (
     column_space,
     damped_input_grad_gram,
@@ -35,7 +38,8 @@ from core.compression.factorization.grams import (
 )
 from core.compression.factorization.loss_unit import kronecker_unit
 from core.compression.layer_statistics import LayerStatistics
-from core.compression.linalg import eigenpairs, inverse_of_kept, root, tail_sums
+from core.compression.linalg import root, tail_sums
+from core.compression.low_rank import Factors
 from core.recipe.methods import KfacConfig
 
 
@@ -54,17 +58,17 @@ def from_output_grams(
     w = weight.double()
     c = damped_output_gram(w, statistics, config.input_damping)
     g = damped_output_grad_gram(w, statistics, config.output_damping)
-    lower = root(g)
-    pairs = eigenpairs(lower.T @ c @ lower)
-    u, squares = pairs.vectors, pairs.values
-    outer = c @ lower @ u * inverse_of_kept(squares, len(w))
-    increase = tail_sums(squares) * kronecker_unit(statistics)
+    bases = dual_bases(root(g), c)
+    increase = tail_sums(bases.squares) * kronecker_unit(statistics)
+
+    def cut(rank: int) -> Factors:
+        return Factors(bases.duals(rank), bases.directions(rank).T @ w)
 
     def squared_norm(error: Tensor) -> float:
         d = row_space(error, w)
         return float((d @ c @ d.T * g).sum())
 
-    return decomposition(weight, outer, u.T @ lower.T @ w, squares, increase, squared_norm)
+    return decomposition(weight, cut, bases.squares, increase, squared_norm)
 
 
 def from_input_grams(
@@ -73,14 +77,14 @@ def from_input_grams(
     w = weight.double()
     b = damped_input_grad_gram(w, statistics, config.output_damping)
     a = damped_input_gram(w, statistics, config.input_damping)
-    lower = root(a)
-    pairs = eigenpairs(lower.T @ b @ lower)
-    v, squares = pairs.vectors, pairs.values
-    inner = inverse_of_kept(squares, w.shape[1])[:, None] * (v.T @ lower.T @ b)
-    increase = tail_sums(squares) * kronecker_unit(statistics)
+    bases = dual_bases(root(a), b)
+    increase = tail_sums(bases.squares) * kronecker_unit(statistics)
+
+    def cut(rank: int) -> Factors:
+        return Factors(w @ bases.directions(rank), bases.duals(rank).T)
 
     def squared_norm(error: Tensor) -> float:
         d = column_space(error, w)
         return float((d.T @ b @ d * a).sum())
 
-    return decomposition(weight, w @ lower @ v, inner, squares, increase, squared_norm)
+    return decomposition(weight, cut, bases.squares, increase, squared_norm)

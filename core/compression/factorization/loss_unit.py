@@ -12,8 +12,14 @@ out ≤ in leaves E_k = (I − U_k U_kᵀ) W, and with C = W A Wᵀ
     ‖G^½ E_k A^½‖² = Σ_{i,j>k} (Uᵀ C U)_ij (Uᵀ G U)_ij,
 
 a sum over the bottom right block, for all k together in O(n²); out > in is the mirror image with
-E_k = W (I − V_k V_kᵀ), B = Wᵀ G W and A. These sums need not fall with every k: a truncation that
-is best in one norm can, for a while, get worse in another.
+E_k = W (I − V_k V_kᵀ), B = Wᵀ G W and A. The same block sum serves every projection on nested left
+subspaces, E_k = (I − U_k U_kᵀ) W, whatever weighted SVD W D = U Σ Vᵀ they come from: for out ≤ in
+as above, and for out > in, where G itself is not held, with
+
+    Uᵀ C U = (UᵀW) A (UᵀW)ᵀ     and     Uᵀ G U = Σ⁻¹ Vᵀ D B D V Σ⁻¹.
+
+These sums need not fall with every k: a truncation that is best in one norm can, for a while, get
+worse in another.
 """
 
 from jaxtyping import Float
@@ -29,16 +35,9 @@ def kronecker_unit(statistics: LayerStatistics) -> float:
 
 
 def trailing_block_sums(
-    basis: Float[Tensor, "n n"], first: Float[Tensor, "n n"], second: Float[Tensor, "n n"]
-) -> Float[Tensor, "n_plus_1"]:
-    """Σ_{i,j>k} (Uᵀ F U)_ij (Uᵀ S U)_ij for k = 0..n."""
-    return trailing_sums(basis.T @ first @ basis, basis.T @ second @ basis)
-
-
-def trailing_sums(
-    first: Float[Tensor, "n n"], second: Float[Tensor, "n n"]
-) -> Float[Tensor, "n_plus_1"]:
-    """Σ_{i,j>k} F_ij S_ij for k = 0..n."""
+    first: Float[Tensor, "r r"], second: Float[Tensor, "r r"]
+) -> Float[Tensor, "r_plus_1"]:
+    """Σ_{i,j>k} first_ij second_ij of two symmetric matrices for k = 0..r."""
     products = first * second
     borders = products.diagonal() + 2 * products.triu(1).sum(1)
     return tail_sums(borders).clamp(min=0)

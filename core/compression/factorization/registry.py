@@ -2,23 +2,28 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.compression.factorization import fwsvd, kfac, svd, svd_llm
+from core.compression.factorization import asvd, bolaco, fwsvd, kfac, svd, svd_llm, tfwsvd
 from core.compression.factorization.decomposition import Decomposition
 from core.compression.layer_statistics import LayerStatistics
 from core.errors import NumericalError
 from core.recipe.methods import Method
+from core.recipe.statistics import Statistic
 
 HINT = "Raise the damping, calibrate on more rows, or check the weights for non-finite values."
 
 FACTORIZATIONS: dict[str, Callable[..., Decomposition]] = {
     "svd": svd.decompose,
     "fwsvd": fwsvd.decompose,
+    "asvd": asvd.decompose,
     "svd_llm": svd_llm.decompose,
+    "bolaco": bolaco.decompose,
     "kfac": kfac.decompose,
+    "tfwsvd": tfwsvd.decompose,
 }
 """``decompose(weight, statistics, config)``, by the tag of the config."""
 
@@ -28,13 +33,24 @@ def decompose(
     weight: Float[Tensor, "out in"],
     statistics: LayerStatistics | None,
     config: Method,
+    has_bias: bool = True,
 ) -> Decomposition:
-    """One layer under one method. A solve that fails, or gives what is not finite, raises
-    NumericalError with the layer's name."""
+    """One layer under one method.
+
+    A mean of the inputs that no bias can make up for is kept from the method.
+
+    Raises:
+        NumericalError: the weight is not finite, or a solve fails or gives what is not finite;
+            names the layer.
+    """
+    if not torch.isfinite(weight).all():
+        raise NumericalError(f"{name}: the weight holds values that are not finite", hint=HINT)
+    if statistics is not None and not has_bias:
+        statistics = statistics.without(Statistic.INPUT_SUM)
     try:
         found = FACTORIZATIONS[config.type](weight.detach(), statistics, config)
     except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
         raise NumericalError(f"{name}: {config.type} failed: {error}", hint=HINT) from error
-    if not all(torch.isfinite(factor).all() for factor in (found.outer, found.inner)):
-        raise NumericalError(f"{name}: {config.type} gave factors that are not finite", hint=HINT)
+    if not np.isfinite(found.spectrum.squared_singular_values).all():
+        raise NumericalError(f"{name}: {config.type} gave values that are not finite", hint=HINT)
     return found

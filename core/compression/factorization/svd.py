@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.compression.factorization.decomposition import Decomposition, decomposition
-from core.compression.factorization.diagonals import increase_of_svd
+from core.compression.factorization.decomposition import Decomposition, decomposition, nested
+from core.compression.factorization.diagonals import increase_of_projections
 from core.compression.factorization.loss_unit import kronecker_unit, trailing_block_sums
 from core.compression.layer_statistics import LayerStatistics
 from core.recipe.methods import SvdConfig
@@ -23,10 +23,10 @@ def decompose(
     w = weight.double()
     u, s, vt = torch.linalg.svd(w, full_matrices=False)
     if statistics is not None and statistics.diagonal:
-        increase = increase_of_svd(u, s, vt, statistics)
+        increase = increase_of_projections(u, s[:, None] * vt, statistics)
     else:
         increase = predicted_increase(u, vt, statistics)
-    return decomposition(weight, u * s, vt, s.square(), increase, squared_norm)
+    return decomposition(weight, nested(u * s, vt), s.square(), increase, squared_norm)
 
 
 def predicted_increase(
@@ -38,10 +38,10 @@ def predicted_increase(
     smaller_out = len(u) <= vt.shape[1]
     if smaller_out and statistics.has(Statistic.OUTPUT_GRAM, Statistic.OUTPUT_GRAD_GRAM):
         c, g = statistics[Statistic.OUTPUT_GRAM], statistics[Statistic.OUTPUT_GRAD_GRAM]
-        return trailing_block_sums(u, c, g) * kronecker_unit(statistics)
+        return trailing_block_sums(u.T @ c @ u, u.T @ g @ u) * kronecker_unit(statistics)
     if not smaller_out and statistics.has(Statistic.INPUT_GRAD_GRAM, Statistic.INPUT_GRAM):
         b, a = statistics[Statistic.INPUT_GRAD_GRAM], statistics[Statistic.INPUT_GRAM]
-        return trailing_block_sums(vt.T, b, a) * kronecker_unit(statistics)
+        return trailing_block_sums(vt @ b @ vt.T, vt @ a @ vt.T) * kronecker_unit(statistics)
     return None
 
 

@@ -7,9 +7,11 @@ from typing import Any
 import torch
 
 from core.compression.methods.compressed import final_stage, load_compressed
+from core.compression.methods.loss_increase import plan_as_measured
 from core.compression.methods.stages.statistics import describe_statistics
 from core.compression.models.layers import parameter_bytes, parameter_count
 from core.compression.run_state import Run
+from core.planning.plan import Plan
 
 PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "pydantic")
 
@@ -32,15 +34,17 @@ def describe_result(run: Run) -> dict[str, Any]:
         },
         "headline": run.resolved.metric,
         "latency": evaluation["latency"],
-        "plan": {
-            "keep_ratio": run.plan.keep_ratio,
-            "predicted_loss_increase": run.plan.predicted_loss_increase,
-        },
+        "plan": _plan(plan_as_measured(run)),
         "adaptation": _training(run, "adapt"),
         "finetuning": _training(run, "finetune"),
         "statistics": describe_statistics(run),
         "provenance": provenance(run),
     }
+
+
+def _plan(plan: Plan) -> dict[str, Any]:
+    told = {"predicted_loss_increase", "loss_factor", "expected_loss_increase", "candidates"}
+    return {"keep_ratio": plan.keep_ratio, **plan.model_dump(mode="json", include=told)}
 
 
 def _training(run: Run, stage: str) -> dict[str, Any] | None:

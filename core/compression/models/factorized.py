@@ -1,24 +1,31 @@
-"""Target layers of a model, and their low-rank form put in their place.
+"""Target layers of a model, and what is put in their place.
 
 A token embedding's table is [vocab, dim]; as a layer whose input is a one-hot token its weight is
-that table transposed. A head that is tied to it is the other use of the same table: it becomes a
-low-rank layer over the embedding's own factors, which stay one pair.
+that table transposed. A head that is tied to it is the other use of the same table: what replaces
+the embedding replaces the head too, and both go on sharing one table, or one pair of factors.
 """
 
+from collections.abc import Iterable
+from typing import TypeAlias
+
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from core.compression.low_rank import Factors, LowRankLinear
 from core.compression.low_rank_embedding import LowRankEmbedding
-from core.compression.models.layers import linear_layer, replace_layer
+from core.compression.models.layers import layer_at, linear_layer, replace_layers
 from core.errors import ModelError
+from core.planning.plan import TargetLayer
 
-LowRank = LowRankLinear | LowRankEmbedding
+LowRank: TypeAlias = LowRankLinear | LowRankEmbedding
+Layers: TypeAlias = dict[str, nn.Module]
+"""What takes a target's place, by module name: heads that are tied to it have theirs."""
 
 
 def is_embedding(model: nn.Module, name: str) -> bool:
     """Whether the module of this name is looked up, not multiplied by."""
-    return isinstance(dict(model.named_modules()).get(name), nn.Embedding)
+    return isinstance(layer_at(model, name), nn.Embedding)
 
 
 def token_embedding(model: nn.Module, name: str) -> nn.Embedding:
@@ -26,7 +33,7 @@ def token_embedding(model: nn.Module, name: str) -> nn.Embedding:
     Raises:
         ModelError: what it looks up is not simply a row of its table.
     """
-    embedding = model.get_submodule(name)
+    embedding = layer_at(model, name)
     if type(embedding) is not nn.Embedding or embedding.max_norm is not None:
         kind = type(embedding).__name__
         raise ModelError(
@@ -54,34 +61,72 @@ def target_weight(model: nn.Module, name: str) -> Float[Tensor, "out in"]:
     return linear_layer(model, name).weight
 
 
-def put_factors(model: nn.Module, name: str, factors: Factors) -> LowRank:
-    """Replace a dense target by the low-rank layer of these factors of its `target_weight`."""
-    if is_embedding(model, name):
-        padding_idx = token_embedding(model, name).padding_idx
-        return _put_embedding(model, name, LowRankEmbedding.from_factors(factors, padding_idx))
-    low_rank = LowRankLinear.from_factors(factors, linear_layer(model, name).bias)
-    replace_layer(model, name, low_rank)
-    return low_rank
+def target_bias(model: nn.Module, name: str) -> Float[Tensor, "out"] | None:
+    """An embedding has none."""
+    return None if is_embedding(model, name) else linear_layer(model, name).bias
 
 
-def put_empty(model: nn.Module, name: str, rank: int) -> LowRank:
-    """The same before its weights are loaded."""
-    if is_embedding(model, name):
-        table = token_embedding(model, name)
-        thin = LowRankEmbedding(table.num_embeddings, table.embedding_dim, rank, table.padding_idx)
-        return _put_embedding(model, name, thin.to(table.weight.dtype))
-    dense = linear_layer(model, name)
-    bias = dense.bias is not None
-    low_rank = LowRankLinear(dense.in_features, dense.out_features, rank, bias)
-    replace_layer(model, name, low_rank.to(dense.weight.dtype))
-    return low_rank
+def verify_targets(model: nn.Module, targets: Iterable[TargetLayer]) -> None:
+    """What was planned from a checkpoint's headers is what the model has.
+
+    Raises:
+        ModelError: a target is no linear layer or token embedding of the model, or one of other
+            sizes.
+    """
+    for target in targets:
+        sizes = tuple(target_weight(model, target.name).shape)
+        if sizes != (target.out_features, target.in_features):
+            raise ModelError(
+                f"The layer {target.name!r} is {list(sizes)} in the model; "
+                f"its file says {[target.out_features, target.in_features]}.",
+                pointer="/model",
+            )
 
 
-def _put_embedding(model: nn.Module, name: str, embedding: LowRankEmbedding) -> LowRankEmbedding:
-    for head_name, head in tied_heads(model, name).items():
-        replace_layer(model, head_name, _tied_head(embedding, head))
-    replace_layer(model, name, embedding)
-    return embedding
+def low_rank_layers(
+    model: nn.Module, name: str, factors: Factors, bias: Float[Tensor, "out"] | None
+) -> Layers:
+    """Of these factors of the target's `target_weight`."""
+    if not is_embedding(model, name):
+        return {name: LowRankLinear.from_factors(factors, bias)}
+    padding_idx = token_embedding(model, name).padding_idx
+    return _with_low_rank_heads(model, name, LowRankEmbedding.from_factors(factors, padding_idx))
+
+
+def dense_layers(model: nn.Module, name: str, weight: Float[Tensor, "out in"]) -> Layers:
+    """The same target, with the same bias, of another weight."""
+    own = nn.Parameter(weight.detach().clone())
+    if not is_embedding(model, name):
+        return {name: _linear(own, target_bias(model, name))}
+    dense = token_embedding(model, name)
+    table = nn.Embedding.from_pretrained(  # type: ignore[no-untyped-call]
+        own.detach().T.contiguous(), freeze=False, padding_idx=dense.padding_idx
+    )
+    heads = tied_heads(model, name).items()
+    return {name: table} | {head: _linear(table.weight, own.bias) for head, own in heads}
+
+
+def put_empty(model: nn.Module, name: str, rank: int) -> None:
+    """A low-rank layer in the target's place, before its weights are loaded."""
+    weight, bias = target_weight(model, name), target_bias(model, name)
+    out_features, in_features = weight.shape
+    factors = Factors(weight.new_empty(out_features, rank), weight.new_empty(rank, in_features))
+    replace_layers(model, low_rank_layers(model, name, factors, bias))
+
+
+def _linear(weight: nn.Parameter, bias: Tensor | None) -> nn.Linear:
+    out_features, in_features = weight.shape
+    with torch.device("meta"):
+        layer = nn.Linear(in_features, out_features, bias is not None)
+    layer.weight = weight
+    if bias is not None:
+        layer.bias = nn.Parameter(bias.detach())
+    return layer
+
+
+def _with_low_rank_heads(model: nn.Module, name: str, embedding: LowRankEmbedding) -> Layers:
+    heads = tied_heads(model, name).items()
+    return {name: embedding} | {head: _tied_head(embedding, dense) for head, dense in heads}
 
 
 def _tied_head(embedding: LowRankEmbedding, dense: nn.Linear) -> LowRankLinear:
@@ -91,14 +136,14 @@ def _tied_head(embedding: LowRankEmbedding, dense: nn.Linear) -> LowRankLinear:
     return head
 
 
-def low_rank_layers(model: nn.Module) -> dict[str, LowRank]:
+def factorized_layers(model: nn.Module) -> dict[str, LowRank]:
     """Module name → layer, in the model's own order, tied heads among them."""
     return {n: layer for n, layer in model.named_modules() if isinstance(layer, LowRank)}
 
 
 def ties(model: nn.Module) -> dict[str, str]:
     """Low-rank head → the low-rank embedding whose factors it shares."""
-    layers = low_rank_layers(model)
+    layers = factorized_layers(model)
     embeddings = {n: layer for n, layer in layers.items() if isinstance(layer, LowRankEmbedding)}
     return {
         head: name

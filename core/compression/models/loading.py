@@ -16,6 +16,7 @@ from transformers import AutoConfig, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from core.errors import ModelError
+from core.planning.families import FAMILIES
 
 LOCAL: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
 VOCABULARIES = (
@@ -42,12 +43,14 @@ def load_model(
     label_names: tuple[str, ...] = (),
     *,
     keep_head: bool = True,
+    pad_token_id: int | None = None,
     device: str = "cpu",
 ) -> LoadedModel:
     """A model of this transformers Auto class in float32, in eval mode.
 
     Labels, where there are any, go into its config. The checkpoint's head is kept if asked for and
-    if it has one of this many labels; else torch's random state initializes a new one.
+    if it has one of this many labels; else torch's random state initializes a new one. A decoder
+    that classifies texts reads the last token that is not `pad_token_id`.
 
     Raises:
         ModelError: the folder cannot be loaded safely, holds a compressed model, or one of an
@@ -65,7 +68,7 @@ def load_model(
             output_loading_info=True,
             ignore_mismatched_sizes=True,
             use_safetensors=True,
-            attn_implementation="sdpa",
+            attn_implementation=attention(auto_class, config),
             dtype=torch.float32,
             **LOCAL,
         )
@@ -75,7 +78,24 @@ def load_model(
     _refuse_new_body(model, new)
     if not keep_head:
         _initialize_head(model)
+    if auto_class == "AutoModelForSequenceClassification":
+        _agree_on_padding(model.config, pad_token_id)
     return LoadedModel(model.to(device).eval(), new_head=_heads(model, new) or not keep_head)
+
+
+def attention(auto_class: str, config: Any) -> str:
+    """The fastest implementation that the model's class has on every device."""
+    classes = getattr(transformers, auto_class)._model_mapping
+    has_sdpa = type(config) not in classes or classes[type(config)]._supports_sdpa
+    return "sdpa" if has_sdpa else "eager"
+
+
+def _agree_on_padding(config: Any, pad_token_id: int | None) -> None:
+    """An encoder's own is left: its positions are counted by it."""
+    family = FAMILIES.get(config.model_type)
+    missing = getattr(config, "pad_token_id", None) is None
+    if pad_token_id is not None and (missing or (family is not None and family.reads_forward)):
+        config.pad_token_id = pad_token_id
 
 
 def load_config(folder: Path) -> Any:
@@ -106,6 +126,8 @@ def own_label_names(folder: Path) -> tuple[str, ...]:
 def load_tokenizer(folder: Path, options: Mapping[str, Any] | None = None) -> Any:
     """The folder's tokenizer; of `options` those that this kind of tokenizer has.
 
+    One without a padding token pads with the token that ends a text.
+
     Raises:
         ModelError: it is missing (transformers would make up an empty one), or needs code of its
             own.
@@ -118,7 +140,10 @@ def load_tokenizer(folder: Path, options: Mapping[str, Any] | None = None) -> An
         )
     tokenizer = _read_tokenizer(folder)
     known = {name: value for name, value in (options or {}).items() if hasattr(tokenizer, name)}
-    return _read_tokenizer(folder, **known) if known else tokenizer
+    tokenizer = _read_tokenizer(folder, **known) if known else tokenizer
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
 
 
 def _read_tokenizer(folder: Path, **options: Any) -> Any:

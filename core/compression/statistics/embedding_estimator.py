@@ -4,15 +4,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from core.compression.layer_statistics import LayerStatistics
 from core.compression.linalg import accumulation_dtype
 from core.compression.statistics.embedding_fisher import (
     HeadUse,
-    fisher_of_lookup,
-    fisher_of_tied,
+    squared_gradients,
 )
 from core.compression.statistics.embedding_sums import (
     EmbeddingSums,
@@ -20,13 +19,20 @@ from core.compression.statistics.embedding_sums import (
     input_gram,
     output_gram,
 )
-from core.compression.statistics.layer_estimator import FISHER, GRADIENT_SIDE, INPUT_SIDE
+from core.compression.statistics.layer_estimator import (
+    FISHER,
+    GRADIENT_SIDE,
+    INPUT_SIDE,
+    INPUT_SUMS,
+)
 from core.compression.statistics.nearest_kronecker import Kronecker, trace
 from core.compression.statistics.tokens import Padding, Tokens
+from core.compression.tasks.next_tokens import positions_read
 from core.errors import ModelError, NumericalError, RecipeError
 from core.recipe.statistics import Statistic
 
-KNOWN = FISHER | INPUT_SIDE | GRADIENT_SIDE
+KNOWN = FISHER | INPUT_SIDE | GRADIENT_SIDE | INPUT_SUMS
+OF_HEAD_INPUTS = INPUT_SIDE | GRADIENT_SIDE | {Statistic.INPUT_ABS_SUM}
 
 
 class EmbeddingEstimator:
@@ -68,13 +74,13 @@ class EmbeddingEstimator:
         self.tokens += len(ids)
         self._sums.counts += torch.bincount(ids, minlength=self._embedding.num_embeddings)
 
-    def see_head_input(self, h: Tokens) -> None:
-        if self.asked & (INPUT_SIDE | GRADIENT_SIDE):
-            self._sums.head_inputs += h.second_moments
+    def see_head_input(self, h: Float[Tensor, "tokens dim"]) -> None:
+        if self.asked & OF_HEAD_INPUTS:
+            self._sums.head_inputs += Tokens(h, Padding(1)).second_moments
 
-    def see_head_gradient(self, gradient: Tokens) -> None:
+    def see_head_gradient(self, gradient: Float[Tensor, "tokens vocab"]) -> None:
         if self.asked & GRADIENT_SIDE:
-            self._sums.head_gradients += gradient.squares
+            self._sums.head_gradients += Tokens(gradient, Padding(1)).squares
 
     def see_gradient(
         self,
@@ -88,13 +94,8 @@ class EmbeddingEstimator:
         if not self.asked & FISHER:
             return
         vocab, rows = self._embedding.num_embeddings, delta.rows
-        found = (
-            fisher_of_tied(ids, examples, rows, heads, vocab)
-            if heads
-            else fisher_of_lookup(ids, examples, rows, vocab)
-        )
-        self._sums.fisher_in += found.by_token
-        self._sums.fisher_out += found.by_feature
+        for squares in squared_gradients(ids, examples, rows, heads, vocab):
+            self._sums.add_squares(squares)
 
     def __add__(self, other: "EmbeddingEstimator") -> "EmbeddingEstimator":
         both = EmbeddingEstimator(self.name, self._embedding, self._heads, self.asked)
@@ -133,6 +134,12 @@ class EmbeddingEstimator:
                 return self._sums.fisher_in
             case Statistic.FISHER_OUT:
                 return self._sums.fisher_out
+            case Statistic.FISHER:
+                return self._sums.fisher.T
+            case Statistic.INPUT_SUM:
+                return self._sums.counts
+            case Statistic.INPUT_ABS_SUM:
+                return self._sums.one_sided()
 
     @property
     def _table(self) -> Tensor:
@@ -142,7 +149,8 @@ class EmbeddingEstimator:
         table = self._embedding
         device = table.weight.device
         dtype = accumulation_dtype(device)
-        return EmbeddingSums.zeros(table.num_embeddings, table.embedding_dim, dtype, device)
+        shape = table.num_embeddings, table.embedding_dim
+        return EmbeddingSums.zeros(*shape, Statistic.FISHER in self.asked, dtype, device)
 
     def _finite(self, name: Statistic, total: Tensor) -> Tensor:
         if not torch.isfinite(total).all():
@@ -154,19 +162,27 @@ class EmbeddingEstimator:
 
 
 class ObservedBatch:
-    """What one batch shows of an embedding, from its look-up to the gradient that comes back."""
+    """What one batch shows of an embedding, from its look-up to the gradient that comes back.
+
+    A head may read a batch's positions in pieces, more than once, and again in the backward pass
+    (see `tasks.next_tokens`). Where the pass is differentiated, a reading counts once its logits'
+    gradient comes, which it does for none but the one that the loss was made from.
+    """
 
     def __init__(self, estimator: EmbeddingEstimator, padding: Padding):
         self._estimator = estimator
         self._padding = padding
-        self._looked_up = False
+        self._differentiated = torch.is_grad_enabled()
+        self._length: int | None = None
+        """Positions per example; None until they were looked up."""
         self._heads: list[HeadUse] = []
 
     def see_lookup(self, module: nn.Module, args: tuple[Tensor, ...], y: Tensor) -> Tensor:
-        if self._looked_up:
+        if self._length is not None:
             raise ModelError(f"{self._estimator.name} is called more than once in a forward pass")
-        self._looked_up = True
-        ids, examples = self._tokens_of(args[0])
+        self._length = args[0].numel() // self._padding.examples
+        rows, examples = self._rows(args[0][..., None], None)
+        ids = rows[:, 0]
         self._estimator.see_tokens(ids)
         if not self._estimator.needs_gradient:
             return y
@@ -179,24 +195,29 @@ class ObservedBatch:
         return watched
 
     def see_head(self, module: nn.Module, args: tuple[Tensor, ...], z: Tensor) -> None:
-        h = Tokens(args[0], self._padding)
-        self._estimator.see_head_input(h)
-        if self._estimator.needs_gradient:
-            z.register_hook(lambda d: self._see_head_gradient(h, d))  # type: ignore[no-untyped-call]
+        h, places = args[0].detach(), positions_read()
+        if not self._differentiated:
+            self._estimator.see_head_input(self._rows(h, places)[0])
+        elif z.requires_grad:
+            z.register_hook(lambda d: self._see_head_gradient(h, d, places))  # type: ignore[no-untyped-call]
 
-    def _see_head_gradient(self, h: Tokens, gradient: Tensor) -> None:
-        of_logits = Tokens(gradient, self._padding)
+    def _see_head_gradient(self, h: Tensor, gradient: Tensor, places: Tensor | None) -> None:
+        rows, examples = self._rows(h, places)
+        of_logits, _ = self._rows(gradient, places)
+        self._estimator.see_head_input(rows)
         self._estimator.see_head_gradient(of_logits)
         if self._estimator.asked & FISHER:
-            self._heads.append(HeadUse(h, of_logits))
+            self._heads.append(HeadUse(rows, of_logits, examples))
 
-    def _tokens_of(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """The ids that are no padding, and which example each belongs to."""
-        length = ids.numel() // self._padding.examples
-        places = self._padding.of_length(length).places
-        flat = ids.flatten()
-        places = torch.arange(len(flat), device=flat.device) if places is None else places
-        return flat[places], places // length
+    def _rows(self, values: Tensor, places: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Values [.., n] at all positions of the batch, or at these places in it, flattened;
+        without padding. And which example each row belongs to."""
+        assert self._length is not None, "tokens are looked up before a head reads them"
+        rows = values.flatten(0, -2)
+        at = torch.arange(len(rows), device=rows.device) if places is None else places
+        mask = self._padding.of_length(self._length).mask
+        kept = at if mask is None else at[mask.flatten()[at]]
+        return (rows if mask is None else rows[mask.flatten()[at]]), kept // self._length
 
 
 def _refuse_unknown(asked: frozenset[Statistic]) -> None:

@@ -16,6 +16,10 @@ both uses counted; the two-sided statistics are those of the nearest single prod
 q scaled to Σ q = T: P stands for G and diag(q) for A. Without gradients (one-sided methods) the
 outputs' squared error ‖E A^½‖² + ‖H^½ E‖² of an error E has the nearest one-sided weight
 q = c + mean(diag H).
+
+A one-hot token has x² = |x| = x. So Σ x = c, which an embedding, that has no bias, is asked for in
+vain; and Σ |x|, by whose power ASVD weights the error of a feature, is the one-sided q again: at
+the power ½ it gives the same weight that diag(q) does.
 """
 
 from dataclasses import dataclass, fields
@@ -24,6 +28,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from core.compression.statistics.embedding_fisher import Squares
 from core.compression.statistics.nearest_kronecker import Kronecker, nearest_kronecker
 from core.recipe.statistics import LARGEST_GRAM_SIDE
 
@@ -40,12 +45,14 @@ class EmbeddingSums:
     """H, or its diagonal, over all tied heads."""
     head_gradients: Float[Tensor, "vocab"]
     """d."""
+    fisher: Float[Tensor, "rows dim"]
+    """Of no rows where it is not asked for."""
     fisher_in: Float[Tensor, "vocab"]
     fisher_out: Float[Tensor, "dim"]
 
     @classmethod
     def zeros(
-        cls, vocab: int, dim: int, dtype: torch.dtype, device: torch.device
+        cls, vocab: int, dim: int, whole_fisher: bool, dtype: torch.dtype, device: torch.device
     ) -> "EmbeddingSums":
         """Nothing seen."""
 
@@ -53,11 +60,19 @@ class EmbeddingSums:
             return torch.zeros(shape, dtype=dtype, device=device)
 
         side = (dim,) if dim > LARGEST_GRAM_SIDE else (dim, dim)
-        return cls(zero(vocab), zero(*side), zero(*side), zero(vocab), zero(vocab), zero(dim))
+        fisher = zero(vocab if whole_fisher else 0, dim), zero(vocab), zero(dim)
+        return cls(zero(vocab), zero(*side), zero(*side), zero(vocab), *fisher)
 
     def __add__(self, other: "EmbeddingSums") -> "EmbeddingSums":
         names = [field.name for field in fields(self)]
         return EmbeddingSums(*(getattr(self, name) + getattr(other, name) for name in names))
+
+    def add_squares(self, squares: Squares) -> None:
+        values = squares.values.to(self.counts.dtype)
+        self.fisher_in.index_add_(0, squares.tokens, values.sum(1))
+        self.fisher_out += values.sum(0)
+        if len(self.fisher):
+            self.fisher.index_add_(0, squares.tokens, values)
 
     def two_sided(self, tokens: int) -> Kronecker:
         """P and diag(q); G and the counts where no head is tied."""

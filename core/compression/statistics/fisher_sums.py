@@ -1,4 +1,4 @@
-"""Row and column sums of the diagonal Fisher information, one batch at a time.
+"""The diagonal Fisher information and its row and column sums, one batch at a time.
 
 ``F = Σ_b G_b²`` (elementwise) with ``G_b = Σ_t δ_bt x_btᵀ``, the gradient of example b's loss at W;
 Hsu et al., ICLR 2022, use its sum over outputs. No G_b is needed for the sums:
@@ -8,6 +8,9 @@ Hsu et al., ICLR 2022, use its sum over outputs. No G_b is needed for the sums:
 
 costs 2 T² (out + in) multiplications per example and sum, against T · out · in to build G_b: for
 both sums together the first is cheaper up to T = r*/2 tokens, r* = out · in / (out + in).
+
+F itself [out, in] needs every G_b: one batched product for as many examples as fit a cache, and the
+sums then come from it.
 
 Padding counts nowhere because δ is made zero there; what x holds there then does not matter.
 """
@@ -22,10 +25,10 @@ from core.recipe.statistics import Statistic
 
 def fisher_sums(
     x: Tokens, delta: Tokens, asked: frozenset[Statistic]
-) -> dict[Statistic, Float[Tensor, "_"]]:
-    """The sums asked for (fisher_in [in], fisher_out [out]) over this batch's examples."""
-    sums = from_gradients if gradients_are_cheaper(x, delta, len(asked)) else from_similarities
-    return sums(x, delta, asked)
+) -> dict[Statistic, Float[Tensor, "..."]]:
+    """What is asked for (fisher [out, in], fisher_in [in], fisher_out [out]) of this batch."""
+    whole = Statistic.FISHER in asked or gradients_are_cheaper(x, delta, len(asked))
+    return (from_gradients if whole else from_similarities)(x, delta, asked)
 
 
 def gradients_are_cheaper(x: Tokens, delta: Tokens, sums: int) -> bool:
@@ -54,10 +57,11 @@ def quadratic_form(
 
 def from_gradients(
     x: Tokens, delta: Tokens, asked: frozenset[Statistic]
-) -> dict[Statistic, Float[Tensor, "_"]]:
+) -> dict[Statistic, Float[Tensor, "..."]]:
     fisher = sum_of_squared_gradients(x, delta)
     summed_over = {Statistic.FISHER_IN: 0, Statistic.FISHER_OUT: 1}
-    return {name: fisher.sum(summed_over[name]) for name in sorted(asked)}
+    sums = {name: fisher.sum(summed_over[name]) for name in sorted(asked & summed_over.keys())}
+    return {Statistic.FISHER: fisher, **sums} if Statistic.FISHER in asked else sums
 
 
 def sum_of_squared_gradients(x: Tokens, delta: Tokens) -> Float[Tensor, "out in"]:

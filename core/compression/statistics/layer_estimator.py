@@ -11,15 +11,17 @@ from torch import Tensor, nn
 
 from core.compression.layer_statistics import LayerStatistics
 from core.compression.linalg import accumulation_dtype
+from core.compression.models.layers import as_linear
 from core.compression.statistics.fisher_sums import fisher_sums
 from core.compression.statistics.tokens import Tokens
 from core.errors import NumericalError
 from core.recipe.statistics import LARGEST_GRAM_SIDE, Statistic
 
-FISHER = frozenset({Statistic.FISHER_IN, Statistic.FISHER_OUT})
+FISHER = frozenset({Statistic.FISHER, Statistic.FISHER_IN, Statistic.FISHER_OUT})
 INPUT_SIDE = frozenset({Statistic.INPUT_GRAM, Statistic.OUTPUT_GRAM})
 GRADIENT_SIDE = frozenset({Statistic.OUTPUT_GRAD_GRAM, Statistic.INPUT_GRAD_GRAM})
-OF_INPUTS = {Statistic.INPUT_GRAM, Statistic.INPUT_GRAD_GRAM, Statistic.FISHER_IN}
+INPUT_SUMS = frozenset({Statistic.INPUT_SUM, Statistic.INPUT_ABS_SUM})
+OF_INPUTS = INPUT_SUMS | {Statistic.INPUT_GRAM, Statistic.INPUT_GRAD_GRAM, Statistic.FISHER_IN}
 
 
 class LayerEstimator:
@@ -29,9 +31,11 @@ class LayerEstimator:
     input gradients, and takes of them what the statistics asked for need.
     """
 
-    def __init__(self, name: str, linear: nn.Linear, asked: frozenset[Statistic]):
+    def __init__(self, name: str, layer: nn.Module, asked: frozenset[Statistic]):
         self.name = name
-        self.linear = linear
+        self.layer = layer
+        """The model's own module, which is watched."""
+        self.linear = as_linear(layer, name)
         self.asked = asked
         self.tokens = 0
         self._sums = {statistic: self._zeros(statistic) for statistic in self._summed()}
@@ -40,6 +44,11 @@ class LayerEstimator:
     @property
     def needs_gradient(self) -> bool:
         return bool(self.asked & (GRADIENT_SIDE | FISHER))
+
+    @property
+    def needs_example_gradients(self) -> bool:
+        """Sums over squares of each example's whole gradient at W."""
+        return bool(self.asked & FISHER)
 
     @property
     def needs_input_gradient(self) -> bool:
@@ -51,16 +60,23 @@ class LayerEstimator:
             self._sums[Statistic.INPUT_GRAM] += x.second_moments
         if Statistic.INPUT_GRAM in self._traces:
             self._traces[Statistic.INPUT_GRAM] += x.energy
+        if Statistic.INPUT_SUM in self._sums:
+            self._sums[Statistic.INPUT_SUM] += x.total
+        if Statistic.INPUT_ABS_SUM in self._sums:
+            self._sums[Statistic.INPUT_ABS_SUM] += x.absolute_total
 
     def see_output(self, y: Tokens) -> None:
         if Statistic.OUTPUT_GRAM in self._sums:
             self._sums[Statistic.OUTPUT_GRAM] += y.minus(self.linear.bias).second_moments
 
-    def see_output_gradient(self, x: Tokens, delta: Tokens) -> None:
+    def see_output_gradient(self, delta: Tokens) -> None:
         if Statistic.OUTPUT_GRAD_GRAM in self._sums:
             self._sums[Statistic.OUTPUT_GRAD_GRAM] += delta.second_moments
         if Statistic.OUTPUT_GRAD_GRAM in self._traces:
             self._traces[Statistic.OUTPUT_GRAD_GRAM] += delta.energy
+
+    def see_example_gradients(self, x: Tokens, delta: Tokens) -> None:
+        """With the tokens of all calls of this forward pass."""
         for name, total in fisher_sums(x, delta, self.asked & FISHER).items():
             self._sums[name] += total
 
@@ -105,10 +121,16 @@ class LayerEstimator:
         return accumulation_dtype(self.linear.weight.device)
 
     def _zeros(self, statistic: Statistic) -> Tensor:
+        return torch.zeros(
+            self._shape(statistic), dtype=self._dtype, device=self.linear.weight.device
+        )
+
+    def _shape(self, statistic: Statistic) -> tuple[int, ...]:
+        if statistic == Statistic.FISHER:
+            return self.linear.out_features, self.linear.in_features
         size = self.linear.in_features if statistic in OF_INPUTS else self.linear.out_features
-        diagonal = statistic in FISHER or size > LARGEST_GRAM_SIDE
-        shape = (size,) if diagonal else (size, size)
-        return torch.zeros(shape, dtype=self._dtype, device=self.linear.weight.device)
+        diagonal = statistic in FISHER | INPUT_SUMS or size > LARGEST_GRAM_SIDE
+        return (size,) if diagonal else (size, size)
 
     def _scalar(self) -> Tensor:
         return torch.zeros((), dtype=self._dtype, device=self.linear.weight.device)

@@ -14,12 +14,14 @@ from torch import Tensor, nn
 
 from core.compression.layer_statistics import LayerStatistics, split_half
 from core.compression.models.factorized import is_embedding, tied_heads, token_embedding
+from core.compression.models.layers import layer_at
 from core.compression.statistics.embedding_estimator import EmbeddingEstimator
 from core.compression.statistics.fisher_loss import Loss
 from core.compression.statistics.layer_estimator import LayerEstimator
 from core.compression.statistics.observation import Observation
 from core.compression.statistics.tokens import Batch, Padding
 from core.errors import ModelError, NumericalError
+from core.planning.families import FAMILIES
 from core.recipe.statistics import Statistic
 
 Requirements = Mapping[str, frozenset[Statistic]]
@@ -34,8 +36,10 @@ class StatisticsPass:
     says which positions count. Target inputs may be [batch, length, in] or [batch, in]. A target
     may be the token embedding: it is asked for statistics of its transposed table [dim, vocab].
 
-    Raises ModelError for a target that is neither, or is called twice in one forward pass or never;
-    NumericalError where a loss or a sum is not finite.
+    A linear layer may be called several times in one forward pass.
+
+    Raises ModelError for a target that is neither, or is never called, or an embedding that is
+    called twice in a forward pass; NumericalError where a loss or a sum is not finite.
     """
 
     def __init__(self, model: nn.Module, requirements: Requirements):
@@ -87,7 +91,7 @@ class Half:
         self.examples = 0
         looked_up = {name for name in requirements if is_embedding(model, name)}
         self.estimators = [
-            LayerEstimator(name, linear_at(model, name), asked)
+            LayerEstimator(name, layer_at(model, name), asked)
             for name, asked in requirements.items()
             if name not in looked_up
         ]
@@ -98,21 +102,25 @@ class Half:
             for name in requirements
             if name in looked_up
         ]
-
-    @property
-    def needs_gradient(self) -> bool:
-        return any(each.needs_gradient for each in self.estimators) or any(
-            each.needs_gradient for each in self.embeddings
+        self.needs_gradient = (
+            shares_positions(model)
+            or any(estimator.needs_gradient for estimator in self.estimators)
+            or any(embedding.needs_gradient for embedding in self.embeddings)
         )
 
-    def update(self, model: nn.Module, batch: Batch, loss: Loss) -> None:
-        padding = Padding.of(batch)
+    @contextmanager
+    def watching(self, padding: Padding) -> Iterator[None]:
+        """While inside, the estimators see one batch."""
         self.examples += padding.examples
-        backward = self.needs_gradient
-        with ExitStack() as observing, torch.set_grad_enabled(backward):
-            observing.enter_context(Observation(self.estimators, padding))
+        with ExitStack() as stack:
+            stack.enter_context(torch.set_grad_enabled(self.needs_gradient))
+            stack.enter_context(Observation(self.estimators, padding))
             for embedding in self.embeddings:
-                observing.enter_context(embedding.observing(padding))
+                stack.enter_context(embedding.observing(padding))
+            yield
+
+    def update(self, model: nn.Module, batch: Batch, loss: Loss) -> None:
+        with self.watching(Padding.of(batch)):
             losses = finite(loss(model, batch))
             if losses.requires_grad:
                 losses.sum().backward()  # type: ignore[no-untyped-call]
@@ -130,11 +138,11 @@ def of_both(
     return total
 
 
-def linear_at(model: nn.Module, name: str) -> nn.Linear:
-    module = model.get_submodule(name)
-    if not isinstance(module, nn.Linear):
-        raise ModelError(f"{name} is a {type(module).__name__}, not a linear layer")
-    return module
+def shares_positions(model: nn.Module) -> bool:
+    """What its targets read can only be told with gradients: see `shared_calls`."""
+    config: object = getattr(model, "config", None)
+    family = FAMILIES.get(getattr(config, "model_type", ""))
+    return family is not None and family.shares_positions
 
 
 def finite(losses: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
-"""Statistics on disk: one safetensors file, sums as tensors, counts as metadata."""
+"""Statistics on disk: safetensors files of some layers each, with counts as metadata."""
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,23 +38,44 @@ def counts(layer: LayerStatistics) -> dict[str, Any]:
     }
 
 
-def load_statistics(path: Path) -> dict[str, LayerStatistics]:
-    """What `save_statistics` wrote, on the CPU."""
-    with safe_open(path, framework="pt") as file:
-        layers = {
-            name: LayerStatistics(
-                sums={},
-                examples=saved["examples"],
-                tokens=saved["tokens"],
-                traces=by_statistic(saved["traces"]),
-                reliability=by_statistic(saved["reliability"]),
-            )
-            for name, saved in json.loads(file.metadata()["layers"]).items()
-        }
-        for key in file.keys():  # noqa: SIM118 - no dict
-            name, statistic = key.rsplit("/", 1)
-            layers[name].sums[Statistic(statistic)] = file.get_tensor(key)
-    return layers
+class StoredStatistics(Mapping[str, LayerStatistics]):
+    """What `save_statistics` wrote, by layer name; sums are read when a layer is asked for."""
+
+    def __init__(self, paths: Iterable[Path], device: str = "cpu"):
+        self._device = device
+        self._places: dict[str, Path] = {}
+        self._counts: dict[str, Any] = {}
+        for path in paths:
+            with safe_open(path, framework="pt") as file:
+                counts = json.loads(file.metadata()["layers"])
+            self._counts |= counts
+            self._places |= dict.fromkeys(counts, path)
+
+    def __getitem__(self, name: str) -> LayerStatistics:
+        layer = self.counts_of(name)
+        with safe_open(self._places[name], framework="pt", device=self._device) as file:
+            for key in file.keys():  # noqa: SIM118 - no dict
+                of, statistic = key.rsplit("/", 1)
+                if of == name:
+                    layer.sums[Statistic(statistic)] = file.get_tensor(key)
+        return layer
+
+    def counts_of(self, name: str) -> LayerStatistics:
+        """A layer's statistics without its sums."""
+        saved = self._counts[name]
+        return LayerStatistics(
+            sums={},
+            examples=saved["examples"],
+            tokens=saved["tokens"],
+            traces=by_statistic(saved["traces"]),
+            reliability=by_statistic(saved["reliability"]),
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._counts)
+
+    def __len__(self) -> int:
+        return len(self._counts)
 
 
 def by_statistic(values: Mapping[str, float]) -> dict[Statistic, float]:

@@ -5,14 +5,14 @@ gradients δ or input gradients Wᵀδ; each is computed at most once, so that l
 input (query, key, value) share its Gram.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from core.compression.linalg import gram
+from core.compression.linalg import accumulation_dtype, gram
 from core.compression.statistics.groups import Group, full_groups, padded_groups
 from core.errors import ModelError
 from core.recipe.statistics import LARGEST_GRAM_SIDE
@@ -24,14 +24,23 @@ Batch = Mapping[str, Tensor]
 class Padding:
     """Which of a batch's [batch, length] positions are tokens; `mask` is None where all are."""
 
-    def __init__(self, examples: int, mask: Tensor | None = None):
+    def __init__(self, examples: int, mask: Tensor | None = None, length: int | None = None):
         self.examples = examples
         self.mask = mask
+        self.length = length
+        """Positions per example, where they are known."""
 
     @classmethod
     def of(cls, batch: Batch) -> "Padding":
         examples, mask = len(next(iter(batch.values()))), batch.get("attention_mask")
-        return cls(examples, None if mask is None or bool(mask.all()) else mask.bool())
+        length = None if mask is None else mask.shape[1]
+        return cls(examples, None if mask is None or bool(mask.all()) else mask.bool(), length)
+
+    def is_shared(self, values: Tensor) -> bool:
+        """Values [1, rows, features] of no example, read by all."""
+        if values.dim() != 3 or len(values) != 1 or values.shape[1] == self.length:
+            return False
+        return self.examples > 1 or self.length is not None
 
     def of_length(self, length: int) -> "Padding":
         """For values with this many positions per example: one means no token axis."""
@@ -55,6 +64,15 @@ class Padding:
     def groups(self, values: Float[Tensor, "batch length features"]) -> list[Group]:
         examples, length = values.shape[:2]
         return self._groups or full_groups(examples, length, values.device)
+
+
+def joined(parts: Sequence["Tokens"]) -> "Tokens":
+    """Each example's tokens one part after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    masks = torch.cat([part.mask for part in parts], 1)
+    values = torch.cat([part.values for part in parts], 1)
+    return Tokens(values, Padding(len(masks), None if bool(masks.all()) else masks))
 
 
 class Tokens:
@@ -87,7 +105,15 @@ class Tokens:
         return self if shift is None else Tokens(self._source - shift, self._padding)
 
     @property
-    def _values(self) -> Float[Tensor, "batch length features"]:
+    def mask(self) -> Bool[Tensor, "batch length"]:
+        """True at tokens."""
+        if self._padding.mask is not None:
+            return self._padding.mask
+        shape = (self._padding.examples, self._length)
+        return torch.ones(shape, dtype=torch.bool, device=self._source.device)
+
+    @property
+    def values(self) -> Float[Tensor, "batch length features"]:
         if self._source._version != self._version:
             raise ModelError("the model overwrites a target layer's input in place")
         values = self._source.reshape(self._padding.examples, self._length, self.features)
@@ -96,19 +122,19 @@ class Tokens:
     @cached_property
     def rows(self) -> Float[Tensor, "tokens features"]:
         """The values without padding."""
-        rows, places = self._values.flatten(0, 1), self._padding.places
+        rows, places = self.values.flatten(0, 1), self._padding.places
         return rows if places is None else rows.index_select(0, places)
 
     @cached_property
     def groups(self) -> list[Float[Tensor, "_ _ features"]]:
         """V_b [T, features] of several examples at a time, whatever stands at padding."""
-        values = self._values
+        values = self.values
         return [group.of(values) for group in self._padding.groups(values)]
 
     @cached_property
     def zero_groups(self) -> list[Float[Tensor, "_ _ features"]]:
         """The same groups, zero at padding."""
-        values = self._values
+        values = self.values
         return [group.zero_at_padding(values) for group in self._padding.groups(values)]
 
     @cached_property
@@ -133,6 +159,16 @@ class Tokens:
             return self.gram.trace()
         norms: Tensor = torch.linalg.vector_norm(self.rows, dim=1)
         return norms.square().sum()
+
+    @cached_property
+    def total(self) -> Float[Tensor, "features"]:
+        """Σ_tokens v, in the precision in which sums accumulate."""
+        return self.rows.sum(0, dtype=accumulation_dtype(self.rows.device))
+
+    @cached_property
+    def absolute_total(self) -> Float[Tensor, "features"]:
+        """Σ_tokens |v|."""
+        return self.rows.abs().sum(0, dtype=accumulation_dtype(self.rows.device))
 
     @cached_property
     def similarities(self) -> list[Float[Tensor, "_ _ _"]]:

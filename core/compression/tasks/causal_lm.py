@@ -17,6 +17,7 @@ from core.compression.tasks.batches import Batch
 from core.compression.tasks.data import Data
 from core.compression.tasks.examples import UNSCORED, Examples, Ragged, examples_of
 from core.compression.tasks.kind import Outputs, TaskKind
+from core.compression.tasks.next_tokens import Predictions, losses_and_hits
 from core.compression.tasks.rows import SourceRow
 from core.compression.tasks.texts import read_texts
 from core.compression.tasks.token_labels import (
@@ -26,6 +27,7 @@ from core.compression.tasks.token_labels import (
     token_losses,
 )
 from core.errors import DataError, ModelError
+from core.recipe.methods import FisherKind
 from core.recipe.task import CausalLm
 
 
@@ -66,6 +68,15 @@ class CausalLmKind(TaskKind[CausalLm]):
     def sampled_losses(self, answers: Any, batch: Batch, generator: torch.Generator) -> Tensor:
         return sampled_token_losses(*_shifted(answers, batch), generator)
 
+    def fisher_losses(
+        self, model: nn.Module, batch: Batch, kind: FisherKind, generator: torch.Generator
+    ) -> Tensor:
+        predictions, labels = Predictions.of(model, batch.inputs), batch.labels[:, 1:]
+        if kind == "true" and torch.is_grad_enabled():
+            unscored = labels == UNSCORED
+            labels = predictions.drawn(generator).masked_fill(unscored, UNSCORED)
+        return predictions.losses(labels).sum(1)
+
     def distances(self, taught: Any, student: Any, batch: Batch, temperature: float) -> Tensor:
         (theirs, labels), (ours, _) = _shifted(taught, batch), _shifted(student, batch)
         return token_divergences(theirs, ours, labels, temperature)
@@ -76,12 +87,10 @@ class CausalLmKind(TaskKind[CausalLm]):
 
     def outputs(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Sums over each block: of losses, of tokens guessed right, of tokens."""
-        logits, labels = _shifted(model(**batch.inputs), batch)
-        return {
-            "losses": token_losses(logits, labels),
-            "hits": (logits.argmax(-1) == labels).sum(1),
-            "tokens": (labels != UNSCORED).sum(1),
-        }
+        labels = batch.labels[:, 1:]
+        read = Predictions.of(model, batch.inputs).read(losses_and_hits, labels)
+        losses, hits = read.sum(1).unbind(-1)
+        return {"losses": losses, "hits": hits, "tokens": (labels != UNSCORED).sum(1)}
 
     def metrics(
         self, outputs: Outputs, examples: Examples, dense: Outputs | None
@@ -93,6 +102,10 @@ class CausalLmKind(TaskKind[CausalLm]):
             of_sums("loss", losses, lambda s: ratio(s[..., 0], s[..., 1])),
             of_sums("token_accuracy", hits, lambda s: ratio(s[..., 0], s[..., 1])),
         )
+
+    def loss_unit(self, examples: Examples) -> float:
+        """Scored tokens of a block."""
+        return float(np.mean(examples.lengths - 1))
 
     def baseline(self, examples: Examples) -> float:
         return float(examples.notes["vocabulary"][0])

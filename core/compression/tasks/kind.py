@@ -155,6 +155,11 @@ class TaskKind(ABC, Generic[C]):
         `dense` are the dense model's outputs, where `outputs` are another's.
         """
 
+    def loss_unit(self, examples: Examples) -> float | None:
+        """What `loss_metric` is to be multiplied by to be the mean loss of one example, as
+        statistics count it; None where it is no loss of theirs."""
+        return 1.0
+
     def baseline(self, examples: Examples) -> float | None:
         """The headline metric of the best answer that looks at no input; None where there is no
         such thing."""

@@ -28,11 +28,19 @@ def read_texts(
 
 
 def tokenize_texts(data: Data, rows: NDArray[np.int64], tokenizer: Any, max_length: int) -> Any:
-    """These rows in their order, each truncated to `max_length` tokens."""
-    return tokenizer(
+    """These rows in their order, each truncated to `max_length` tokens.
+
+    A text without tokens, where the tokenizer adds none of its own, is one padding token.
+    """
+    encodings = tokenizer(
         data.of("text", rows),
         data.of("text_pair", rows) if "text_pair" in data.columns else None,
         truncation=True,
         max_length=max_length,
         return_attention_mask=True,
     )
+    filling = {"input_ids": tokenizer.pad_token_id or 0, "attention_mask": 1}
+    return {
+        name: [values or [filling.get(name, 0)] for values in column]
+        for name, column in encodings.items()
+    }

@@ -143,6 +143,10 @@ class TokenClassificationKind(TaskKind[TokenClassification]):
             found.append(_per_word("kl", np.array(far), lengths))
         return tuple(found)
 
+    def loss_unit(self, examples: Examples) -> float:
+        """Scored words of an example."""
+        return float(np.mean([len(row) for row in _scored(examples)]))
+
     def baseline(self, examples: Examples) -> float:
         words = _scored(examples)
         tags = len(examples.notes["names"][0])

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from core.errors import NumericalError
 from core.planning.budgets import admissible_ranks
 from core.planning.plan import Spectrum, TargetLayer
-from core.recipe.budget import Allocation
+from core.recipe.budget import AllocationConfig
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,19 @@ class Steps:
 
 def spectrum_ranks(
     layers: Sequence[TargetLayer],
-    allocation: Allocation,
+    allocation: AllocationConfig,
     allowance: int,
     spectra: Mapping[str, Spectrum],
 ) -> dict[str, int | None]:
     """The rank of every layer, None for dense. The allowance must not be below the floor."""
     curves = [truncation_curve(layer, allocation, spectra[layer.name]) for layer in layers]
+    return ranks_along(layers, curves, allowance)
+
+
+def ranks_along(
+    layers: Sequence[TargetLayer], curves: Sequence[Curve], allowance: int
+) -> dict[str, int | None]:
+    """The rank of every layer when the allowance is spent on these curves."""
     choices = spend(curves, allowance)
     return {
         layer.name: curve.rank_at(choice)
@@ -64,7 +71,7 @@ def spectrum_ranks(
     }
 
 
-def truncation_curve(layer: TargetLayer, allocation: Allocation, spectrum: Spectrum) -> Curve:
+def truncation_curve(layer: TargetLayer, allocation: AllocationConfig, spectrum: Spectrum) -> Curve:
     """Raises NumericalError where the spectrum predicts no loss, or not a finite one."""
     increase = spectrum.predicted_increase
     if increase is None or not np.isfinite(increase).all():

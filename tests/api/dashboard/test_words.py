@@ -61,6 +61,9 @@ def test_ages(seconds: float, said: str) -> None:
         ({"type": "keep_ratio", "value": 0.333, "scope": "model"}, "keep 33.3 % of the model"),
         ({"type": "rank_ratio", "value": 0.33}, "rank ratio 0.33"),
         ({"type": "params", "value": 12_000_000, "scope": "model"}, "at most 12.0M of the model"),
+        ({"type": "bytes", "value": 48_000_000, "scope": "targets"}, "at most 48.0 MB of targets"),
+        ({"type": "max_drop", "metric": None, "abs": 0.01}, "lose at most 0.01 of the metric"),
+        ({"type": "max_drop", "metric": "f1", "abs": 0.02}, "lose at most 0.02 of f1"),
     ],
 )
 def test_budgets(budget: dict[str, object], said: str) -> None:

@@ -12,7 +12,7 @@ import torch
 
 from core.compression.export.artifact import write_artifact
 from core.planning.families import FAMILIES
-from tests.compression.export.tiny_artifacts import contents_for
+from tests.compression.export.tiny_artifacts import auto_class, contents_for
 
 OWN_TOKENIZER = {"qwen2"}
 """Beside such a config, transformers takes any tokenizer for the family's own."""
@@ -79,11 +79,6 @@ def run_elsewhere(home: Path, **order: Any) -> subprocess.CompletedProcess[str]:
         text=True,
         timeout=240,
     )
-
-
-def auto_class(family: str) -> str:
-    forward = FAMILIES[family].reads_forward
-    return "AutoModelForCausalLM" if forward else "AutoModelForSequenceClassification"
 
 
 def own_logits(model: Any, tokenizer: Any) -> torch.Tensor:

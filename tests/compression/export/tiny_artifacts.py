@@ -10,60 +10,39 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 from torch import nn
-from transformers import (
-    CONFIG_MAPPING,
-    AutoModelForCausalLM,
-    AutoModelForSequenceClassification,
-    PreTrainedTokenizerFast,
-)
+from transformers import PreTrainedTokenizerFast
 
 from core.compression.export.artifact import ArtifactContents
 from core.compression.low_rank import Factors, LowRankLinear
-from core.compression.models.layers import linear_layer, parameter_count, replace_layer
+from core.compression.models.layers import as_linear, linear_layer, parameter_count, replace_layer
 from core.planning.families import FAMILIES
 from core.planning.plan import LayerPlan, Plan
 from core.recipe import Recipe
 from core.recipe.events import LayerReport
+from tests.compression.family_models import family_model
 
-WIDTH, INNER, BLOCKS, RANK = 24, 40, 2, 5
-SIZES: dict[str, dict[str, Any]] = {
-    "distilbert": {"dim": WIDTH, "hidden_dim": INNER, "n_layers": BLOCKS, "n_heads": 4},
-    "electra": {"embedding_size": 16},
-    "roberta": {"pad_token_id": 1, "type_vocab_size": 1},
-}
-BERT_SIZES = {
-    "hidden_size": WIDTH,
-    "intermediate_size": INNER,
-    "num_hidden_layers": BLOCKS,
-    "num_attention_heads": 4,
-}
+RANK = 5
 
 
 def tiny_model(family: str, labels: int = 3) -> Any:
     """A classifier, or a language model with grouped queries and tied embeddings."""
-    own = SIZES.get(family, {})
-    sizes = own if family == "distilbert" else BERT_SIZES | own
-    if FAMILIES[family].reads_forward:
-        sizes = sizes | {"num_key_value_heads": 2, "tie_word_embeddings": True}
-    config = CONFIG_MAPPING[family](
-        vocab_size=len(WORDS),
-        max_position_embeddings=40,
-        id2label={i: f"label {i}" for i in range(labels)},
-        label2id={f"label {i}": i for i in range(labels)},
-        initializer_range=0.3,
-        **sizes,
-    )
-    torch.manual_seed(7)
+    names = {
+        "id2label": {i: f"label {i}" for i in range(labels)},
+        "label2id": {f"label {i}": i for i in range(labels)},
+    }
+    return family_model(family, auto_class(family), len(WORDS), **names)
+
+
+def auto_class(family: str) -> str:
     forward = FAMILIES[family].reads_forward
-    auto_class = AutoModelForCausalLM if forward else AutoModelForSequenceClassification
-    return auto_class.from_config(config).eval()
+    return "AutoModelForCausalLM" if forward else "AutoModelForSequenceClassification"
 
 
 def target_names(model: nn.Module, family: str) -> list[str]:
     inside = {name for name, *_ in FAMILIES[family].layers}
     start = f"{FAMILIES[family].prefix}.{FAMILIES[family].blocks}."
     names = [name for name, _ in model.named_modules() if name.startswith(start)]
-    return [name for name in names if name[len(start) :].partition(".")[2] in inside]
+    return [name for name in names if any(name.endswith(f".{each}") for each in inside)]
 
 
 def compress(model: nn.Module, names: list[str], rank: int = RANK) -> None:
@@ -81,7 +60,8 @@ def layer_reports(model: nn.Module, names: list[str]) -> tuple[LayerReport, ...]
 
 
 def _layer_report(layer: Any, name: str) -> LayerReport:
-    out_features, in_features = layer.out_features, layer.in_features
+    shown = layer if isinstance(layer, LowRankLinear) else as_linear(layer, name)
+    out_features, in_features = shown.out_features, shown.in_features
     rank = layer.rank if isinstance(layer, LowRankLinear) else None
     dense = out_features * in_features
     return LayerReport(

@@ -42,8 +42,11 @@ class Problem:
             Statistic.OUTPUT_GRAD_GRAM: g,
             Statistic.OUTPUT_GRAM: w @ a @ w.T,
             Statistic.INPUT_GRAD_GRAM: w.T @ g @ w,
+            Statistic.FISHER: self.fisher,
             Statistic.FISHER_IN: self.fisher.sum(0),
             Statistic.FISHER_OUT: self.fisher.sum(1),
+            Statistic.INPUT_SUM: self.x.sum(0),
+            Statistic.INPUT_ABS_SUM: self.x.abs().sum(0),
         }
         traces = {
             Statistic.INPUT_GRAM: float(a.trace()),

@@ -8,7 +8,14 @@ from core.compression.factorization.decomposition import Decomposition
 from core.compression.factorization.registry import decompose
 from core.compression.layer_statistics import LayerStatistics
 from core.recipe import statistics as module
-from core.recipe.methods import KfacConfig, MethodConfig, SvdConfig, SvdLlmConfig
+from core.recipe.methods import (
+    AsvdConfig,
+    BolacoConfig,
+    KfacConfig,
+    MethodConfig,
+    SvdConfig,
+    SvdLlmConfig,
+)
 from core.recipe.statistics import Statistic, keeps_diagonals, one_sided, two_sided
 from tests.compression.factorization.problems import SHAPES, Problem, make_problem
 
@@ -18,6 +25,8 @@ CONFIGS: list[MethodConfig] = [
     SvdLlmConfig(),
     SvdLlmConfig(input_damping=0.2),
     SvdConfig(),
+    AsvdConfig(),
+    BolacoConfig(),
 ]
 each_config = pytest.mark.parametrize("config", CONFIGS, ids=str)
 each_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -27,7 +36,9 @@ def diagonals(problem: Problem) -> LayerStatistics:
     """What the pass keeps of such a layer."""
     whole = problem.statistics
     kept = (Statistic.INPUT_GRAM, Statistic.OUTPUT_GRAD_GRAM)
+    by_feature = (Statistic.INPUT_SUM, Statistic.INPUT_ABS_SUM)
     sums = {name: whole[name].diagonal().clone() for name in kept}
+    sums |= {name: whole[name] for name in by_feature}
     return LayerStatistics(sums, whole.examples, whole.tokens, whole.traces)
 
 
@@ -41,6 +52,10 @@ def weights(problem: Problem, config: MethodConfig) -> tuple[Tensor, Tensor]:
     ones = torch.ones_like
     if isinstance(config, SvdConfig):
         return ones(g), ones(a)
+    if isinstance(config, AsvdConfig):
+        return ones(g), problem.x.abs().mean(0)
+    if isinstance(config, BolacoConfig):
+        return ones(g), problem.x.var(0, correction=0) * len(problem.x)
     assert isinstance(config, SvdLlmConfig | KfacConfig)
     a = damped(a, config.input_damping)
     return (damped(g, config.output_damping), a) if isinstance(config, KfacConfig) else (ones(g), a)
@@ -77,7 +92,7 @@ def test_the_predicted_increase_is_the_truncations_own(
     g, a = problem.g.diagonal(), problem.a.diagonal()
     if isinstance(config, KfacConfig):
         g, a = weights(problem, config)
-    if isinstance(config, SvdLlmConfig):
+    if isinstance(config, SvdLlmConfig | BolacoConfig):
         a = weights(problem, config)[1]
     increase = found.spectrum.predicted_increase
     assert increase is not None

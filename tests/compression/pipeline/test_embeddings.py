@@ -13,10 +13,13 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from core.compression.allocation.scorer import Scorer, layers_of_ranks
 from core.compression.export.loading import load_artifact
+from core.compression.factorization.targets import decompose_target
 from core.compression.low_rank import LowRankLinear
 from core.compression.low_rank_embedding import LowRankEmbedding
 from core.compression.methods.compressed import load_compressed
+from core.compression.methods.stages.statistics import load_layer_statistics
 from core.compression.models.layers import parameter_count
 from core.compression.pipeline import run
 from core.compression.run_state import Run
@@ -26,8 +29,9 @@ from core.planning.checkpoint import read_checkpoint
 from core.planning.families import target_layers
 from core.planning.model_files import files_in
 from core.recipe import Recipe
-from core.recipe.events import LayersReported
+from core.recipe.events import LayerReport, LayersReported
 from core.reporting.layer_names import layer_titles
+from tests.compression.allocation.searches import finished as finished_work
 from tests.compression.pipeline.test_tasks import Finished, started
 from tests.compression.tiny_models import WORDS
 
@@ -202,7 +206,15 @@ def test_a_later_job_sees_the_dense_model_that_the_factors_make(
 
 @pytest.mark.parametrize(
     "method",
-    [{"type": "svd"}, {"type": "svd_llm"}, {"type": "fwsvd"}, {"type": "fwsvd", "sides": "both"}],
+    [
+        {"type": "svd"},
+        {"type": "svd_llm"},
+        {"type": "fwsvd"},
+        {"type": "fwsvd", "sides": "both"},
+        {"type": "asvd"},
+        {"type": "bolaco"},
+        {"type": "tfwsvd"},
+    ],
     ids=str,
 )
 @each_task
@@ -210,20 +222,102 @@ def test_every_method_factorizes_it(
     task: str, method: dict[str, str], finished: dict[str, Finished], tmp_path: Path
 ) -> None:
     """On the model that the first run adapted."""
-    before = finished[task]
-    content = before.recipe.model_dump(mode="json") | {
-        "method": method,
-        "allocation": {"type": "uniform"},
-        "calibration": {} if method["type"] == "svd" else {"rows": 64, "batch_size": 16},
-        "finetune": {"type": "none"},
-    }
+    done = again(
+        finished[task],
+        tmp_path,
+        method=method,
+        allocation={"type": "uniform"},
+        calibration={} if method["type"] == "svd" else {"rows": 64, "batch_size": 16},
+    )
+    layer = reported_layers(done)[0]
+    assert layer.name == EMBEDDINGS[task]
+    assert layer.rank is not None
+    assert layer.measured_error is not None
+
+
+def again(before: Finished, folder: Path, **changes: Any) -> Finished:
+    """Another recipe on the same data, with what earlier runs left in the cache."""
+    content = before.recipe.model_dump(mode="json") | {"finetune": {"type": "none"}} | changes
     recipe = Recipe.model_validate_json(json.dumps(content))
-    done = Finished(recipe, replace(before.workspace, directory=tmp_path), [])
+    done = Finished(recipe, replace(before.workspace, directory=folder), [])
     done.events.extend(run(recipe, done.workspace))
+    return done
+
+
+def reported_layers(done: Finished) -> tuple[LayerReport, ...]:
     (reported,) = (event for event in done.events if isinstance(event, LayersReported))
-    assert reported.layers[0].name == EMBEDDINGS[task]
-    assert reported.layers[0].rank is not None
-    assert reported.layers[0].measured_error is not None
+    return reported.layers
+
+
+@each_task
+def test_a_refit_begins_behind_the_factorized_embedding(
+    task: str, finished: dict[str, Finished], tmp_path: Path
+) -> None:
+    """The embedding's factors are those of its closed form; the blocks' first layers are fitted to
+    what it now gives."""
+    plain = again(finished[task], tmp_path / "plain", refit={"type": "none"})
+    refit = again(finished[task], tmp_path / "refit", refit={"type": "sequential", "rows": 32})
+    models = [load_compressed(state_of(done), "factorize") for done in (plain, refit)]
+    tables = [model.get_submodule(EMBEDDINGS[task]) for model in models]
+    assert torch.equal(tables[0].outer @ tables[0].inner, tables[1].outer @ tables[1].inner)
+    layers = [reported_layers(done) for done in (plain, refit)]
+    assert layers[0][0].measured_error == layers[1][0].measured_error
+    assert layers[0][1].measured_error != layers[1][1].measured_error
+
+
+@pytest.mark.parametrize(
+    "allocation",
+    [
+        {"type": "sensitivity", "groups": 2, "measure": "cumulative"},
+        {"type": "sensitivity", "groups": 2, "measure": "single"},
+        {"type": "bayesian", "trials": 2},
+    ],
+    ids=str,
+)
+@each_task
+def test_plans_that_are_measured_measure_it_too(
+    task: str, allocation: dict[str, Any], finished: dict[str, Finished], tmp_path: Path
+) -> None:
+    done = again(finished[task], tmp_path, allocation=allocation)
+    state = state_of(done)
+    assert state.plan.layers[0].name == EMBEDDINGS[task]
+    if allocation["type"] == "sensitivity":
+        increases = state.read("plan", "sensitivity.json")[EMBEDDINGS[task]]
+        assert len(increases) == len({round(each, 12) for each in increases}) > 0
+    else:
+        measured = state.plan.candidates[0].keep_ratios
+        assert 0 < measured[EMBEDDINGS[task]] < 1
+
+
+def test_a_candidate_replaces_the_tied_head_too(
+    finished: dict[str, Finished],
+) -> None:
+    """Measured as the model with the truncated table in its place, which is left as it was."""
+    state = state_of(finished["causal-lm"])
+    name, model = EMBEDDINGS["causal-lm"], state.load_dense()
+    table, head = model.get_submodule(name), model.get_submodule("lm_head")
+    sums = load_layer_statistics(state).get(name)
+    found = decompose_target(model, name, sums, state.recipe.method)
+    scorer = Scorer(model, state.task, state.examples["validation"], 16)
+    work = scorer.replaced(layers_of_ranks(model, {name: found}, {name: 2}))
+    measured = finished_work(work)
+    assert model.get_submodule(name) is table
+    assert model.get_submodule("lm_head") is head
+    assert head.weight is table.weight
+    expected = state.load_dense()
+    with torch.no_grad():
+        expected.get_submodule(name).weight.copy_(found.truncate(2).product().T)
+    alone = finished_work(Scorer(expected, state.task, state.examples["validation"], 16).dense())
+    assert measured.loss == pytest.approx(alone.loss, rel=1e-5)
+    assert abs(measured.loss - finished_work(scorer.dense()).loss) > 1e-3
+
+
+def test_phi_is_told_of_it(finished: dict[str, Finished], tmp_path: Path) -> None:
+    calibration = {"rows": 64, "batch_size": 16, "phi": True}
+    done = again(finished["causal-lm"], tmp_path, calibration=calibration)
+    phi = reported_layers(done)[0].phi
+    assert phi is not None
+    assert 0 < phi <= 1 / VOCAB
 
 
 @pytest.mark.parametrize("task", ["causal-lm"])

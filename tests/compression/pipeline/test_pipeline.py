@@ -255,6 +255,25 @@ def test_a_model_with_a_head_is_not_adapted(first: Outcome, tmp_path: Path, data
     )
 
 
+def test_phi_is_told_with_the_plan_of_any_method(
+    first: Outcome, tmp_path: Path, dataset: Path
+) -> None:
+    (adapted,) = first.workspace.directory.glob("stages/adapt-*")
+    load_tokenizer(first.workspace.model).save_pretrained(adapted)
+    for method in ("svd", "tfwsvd"):
+        outcome = complete(
+            make_workspace(tmp_path / method, adapted, dataset),
+            method={"type": method},
+            calibration={"rows": 16, "phi": True},
+            finetune={"type": "none"},
+        )
+        (told,) = [event.layers for event in outcome.of(LayersReported)]
+        assert all(
+            layer.phi is not None and 0 < layer.phi <= 1 / layer.in_features for layer in told
+        )
+        assert all(layer.measured_error is not None for layer in told if layer.rank is not None)
+
+
 def test_pairs_of_texts_from_jsonl(tmp_path: Path, model: Path) -> None:
     dataset = write_jsonl(tmp_path / "pairs.jsonl", [{**row} for row in pairs(ROWS)])
     workspace = make_workspace(tmp_path, model, dataset)

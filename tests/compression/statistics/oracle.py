@@ -78,8 +78,11 @@ def one_at_a_time(
                 Statistic.OUTPUT_GRAM: y.T @ y,
                 Statistic.OUTPUT_GRAD_GRAM: delta.T @ delta,
                 Statistic.INPUT_GRAD_GRAM: back.T @ back,
+                Statistic.FISHER: gradient.square(),
                 Statistic.FISHER_IN: gradient.square().sum(0),
                 Statistic.FISHER_OUT: gradient.square().sum(1),
+                Statistic.INPUT_SUM: x.sum(0),
+                Statistic.INPUT_ABS_SUM: x.abs().sum(0),
             }.items():
                 sums[name][statistic] = sums[name].get(statistic, 0) + value
     return sums

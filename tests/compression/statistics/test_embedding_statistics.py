@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -17,14 +18,26 @@ from core.compression.statistics.fisher_loss import Loss, classification_loss
 from core.compression.statistics.nearest_kronecker import Kronecker, nearest_kronecker
 from core.compression.statistics.statistics_pass import StatisticsPass
 from core.compression.statistics.tokens import Batch
+from core.compression.tasks import batches as task_batches
+from core.compression.tasks import next_tokens
+from core.compression.tasks.examples import UNSCORED
+from core.compression.tasks.registry import task_kind
 from core.errors import ModelError, RecipeError
-from core.recipe.methods import KfacConfig
+from core.recipe.methods import FisherKind, KfacConfig
+from core.recipe.sources import PathDataset
 from core.recipe.statistics import Statistic, two_sided
+from core.recipe.task import CausalLm
 from tests.compression.statistics.oracle import make_examples, padded, tiny_bert
 
 BERT, LLAMA = "bert.embeddings.word_embeddings", "model.embed_tokens"
-FISHER = frozenset({Statistic.FISHER_IN, Statistic.FISHER_OUT})
-TWO_SIDED = frozenset(Statistic) - FISHER
+TWO_SIDED = frozenset(
+    {
+        Statistic.INPUT_GRAM,
+        Statistic.OUTPUT_GRAM,
+        Statistic.OUTPUT_GRAD_GRAM,
+        Statistic.INPUT_GRAD_GRAM,
+    }
+)
 VOCAB = 40
 
 
@@ -144,6 +157,9 @@ def test_a_looked_up_table_is_a_layer_of_one_hot_tokens(case: str, side: str) ->
     f = sum(each.gradient.square() for each in seen)
     close(found[Statistic.FISHER_IN], f.sum(1))
     close(found[Statistic.FISHER_OUT], f.sum(0))
+    close(found[Statistic.FISHER], f.T)
+    close(found[Statistic.INPUT_SUM], a.diagonal())
+    close(found[Statistic.INPUT_ABS_SUM], a.diagonal())
     assert (found.examples, found.tokens) == (len(seen), int(a.sum()))
     assert found.traces[Statistic.INPUT_GRAM] == pytest.approx(float(a.trace()))
     assert found.traces[Statistic.OUTPUT_GRAD_GRAM] == pytest.approx(float(g.trace()))
@@ -172,6 +188,9 @@ def test_a_tied_table_counts_both_of_its_uses(side: str) -> None:
     f = sum(each.gradient.square() for each in seen)
     close(found[Statistic.FISHER_IN], f.sum(1))
     close(found[Statistic.FISHER_OUT], f.sum(0))
+    close(found[Statistic.FISHER], f.T)
+    close(found[Statistic.INPUT_SUM], c)
+    close(found[Statistic.INPUT_ABS_SUM], c + h.trace() / 12)
     assert found.traces[Statistic.INPUT_GRAM] == pytest.approx(found.tokens)
 
 
@@ -214,6 +233,49 @@ def test_without_gradients_a_tied_heads_inputs_count_by_their_mean_energy() -> N
     close(found[Statistic.INPUT_GRAM], torch.diag(c + energy))
     w = model.get_submodule(LLAMA).weight.detach().T
     close(found[Statistic.OUTPUT_GRAM], w @ torch.diag(c + energy) @ w.T)
+
+
+def in_pieces(
+    positions: int, kind: FisherKind, asked: frozenset[Statistic], patch: pytest.MonkeyPatch
+) -> LayerStatistics:
+    """By the task's own losses, whose head reads so many positions at once."""
+    patch.setattr(next_tokens, "AT_ONCE", positions * VOCAB)
+    task = task_kind(CausalLm(dataset=PathDataset(path="rows"), max_length=9))
+    generator = torch.Generator().manual_seed(5)
+
+    def loss(model: nn.Module, batch: Batch) -> Tensor:
+        inputs = {name: values for name, values in batch.items() if name != "labels"}
+        labels = inputs["input_ids"].masked_fill(inputs["attention_mask"] == 0, UNSCORED)
+        made = task_batches.Batch(inputs, labels, np.arange(len(labels)))
+        return task.fisher_losses(model, made, kind, generator)
+
+    return statistics_of(language_model(tied=True), LLAMA, two_batches(), asked, loss)
+
+
+def test_a_head_that_reads_in_pieces_counts_every_position_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Three at a time, made again in the backward pass: as where the whole model is called."""
+    everything = frozenset(Statistic)
+    found = in_pieces(3, "empirical", everything, monkeypatch)
+    model = language_model(tied=True)
+    expected = statistics_of(model, LLAMA, two_batches(), everything, next_token_loss)
+    assert found.tokens == expected.tokens
+    for statistic in Statistic:
+        close(found[statistic], expected[statistic])
+
+
+@pytest.mark.parametrize("kind", ["empirical", "true"])
+@pytest.mark.parametrize("more", [frozenset(), {Statistic.FISHER_IN}], ids=["forward", "both"])
+def test_a_head_that_draws_labels_first_counts_once(
+    kind: FisherKind, more: frozenset[Statistic], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = language_model(tied=True)
+    seen = [seen_by_autograd(model, LLAMA, example, next_token_loss) for example in make_examples()]
+    found = in_pieces(3, kind, frozenset({Statistic.INPUT_ABS_SUM}) | more, monkeypatch)
+    counts = sum(each.x.sum(0) for each in seen)
+    energy = sum(each.h.square().sum() for each in seen) / 12
+    close(found[Statistic.INPUT_ABS_SUM], counts + energy)
 
 
 def test_batches_of_any_size_sum_to_the_same() -> None:

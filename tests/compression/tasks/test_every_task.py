@@ -53,6 +53,13 @@ def test_padding_changes_no_output_and_no_metric(tiny: TinyTask) -> None:
     assert found[0][0].name == tiny.kind.headline
 
 
+@all_tasks()
+def test_a_budget_can_name_every_metric_that_is_measured(tiny: TinyTask) -> None:
+    dense = answered(tiny, 64)
+    measured = {metric.name for metric in tiny.kind.metrics(dense, tiny.examples, dense)}
+    assert measured == set(tiny.kind.config.metric_names)
+
+
 @all_tasks(WITH_LABELS)
 def test_padding_changes_no_loss(tiny: TinyTask) -> None:
     batch = make_batch(tiny.examples, uneven(tiny.examples), "cpu")
@@ -60,6 +67,21 @@ def test_padding_changes_no_loss(tiny: TinyTask) -> None:
     alone = [tiny.kind.losses(tiny.model(**b.inputs), b) for b in one_by_one(tiny)]
     torch.testing.assert_close(together, torch.cat(alone))
     assert bool((together > 0).all())
+
+
+@all_tasks(WITH_LABELS)
+def test_the_loss_metric_in_its_unit_is_the_mean_loss_of_an_example(tiny: TinyTask) -> None:
+    metrics = tiny.kind.metrics(answered(tiny, 64), tiny.examples, None)
+    (metric,) = (metric for metric in metrics if metric.name == tiny.kind.loss_metric)
+    unit = tiny.kind.loss_unit(tiny.examples)
+    assert unit is not None
+    losses = [tiny.kind.losses(tiny.model(**batch.inputs), batch) for batch in one_by_one(tiny)]
+    assert unit * metric.value == pytest.approx(float(torch.cat(losses).mean()), rel=1e-9)
+
+
+def test_a_distance_from_the_model_itself_has_no_unit(tmp_path: Path) -> None:
+    tiny = tiny_task("embedding", tmp_path)
+    assert tiny.kind.loss_unit(tiny.examples) is None
 
 
 def fisher_sums(

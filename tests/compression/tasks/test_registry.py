@@ -7,7 +7,7 @@ import pytest
 
 from core.compression.export.card import PIPELINE_TAGS
 from core.compression.tasks.registry import TASK_KINDS
-from core.planning.families import HEADLESS
+from core.planning.generic import HEADLESS
 from core.recipe.task import Task
 from core.reporting.numbers import metric_title
 from tests.compression.tasks.tiny_tasks import CONFIGS, tiny_task

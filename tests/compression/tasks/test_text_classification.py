@@ -11,7 +11,7 @@ from core.errors import DataError, RecipeError
 from core.recipe.task import TextClassification
 from core.recipe.training import NoFinetune
 from tests.compression.tasks.reading import DATASET, classified, read, tokenized
-from tests.compression.tiny_models import pairs, sentences, tiny_tokenizer
+from tests.compression.tiny_models import pairs, sentences, tiny_tokenizer, word_tokenizer
 
 SINGLE = TextClassification(dataset=DATASET)
 PAIR = TextClassification(dataset=DATASET, text="first", text_pair="second")
@@ -156,3 +156,14 @@ def test_the_recipes_metric_comes_first_and_has_a_baseline(tmp_path: Path) -> No
         assert {m.name for m in found} == {"accuracy", "f1", "matthews", "loss", "kl"}
         assert found[0].value == pytest.approx(value)
         assert kind.baseline(examples) == pytest.approx(trivial)
+
+
+def test_a_text_without_tokens_is_one_padding_token() -> None:
+    """A tokenizer of a language model adds none of its own."""
+    tokenizer = word_tokenizer()
+    tokenizer.pad_token = tokenizer.eos_token
+    rows = [{"text": " ", "label": "bad"}, {"text": "a film", "label": "good"}]
+    examples = tokenized(SINGLE, rows, tokenizer)
+    assert examples.encodings["input_ids"][0] == [tokenizer.pad_token_id]
+    assert examples.encodings["attention_mask"][0] == [1]
+    assert list(examples.lengths) == [1, 2]

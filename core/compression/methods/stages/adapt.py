@@ -29,6 +29,7 @@ class Adapt(Stage):
             run.task.auto_class,
             resolved.label_names,
             keep_head=resolved.keep_head,
+            pad_token_id=run.tokenizer.pad_token_id,
             device=run.device,
         ).model
         report = yield from train(

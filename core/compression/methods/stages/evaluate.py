@@ -1,6 +1,7 @@
 """evaluate: dense, factorized and fine-tuned on the same test rows; latency against dense.
 
-The test split is read here only, once by each model.
+The test split is read here only, once by each model. The validation split says what the plan's
+predicted loss increase has to be multiplied by, where no candidate did before.
 """
 
 from collections.abc import Generator, Iterator
@@ -14,6 +15,7 @@ from core.compression.evaluation.latency import Latency, measure_latency
 from core.compression.evaluation.metrics import Bootstrap, compare
 from core.compression.evaluation.predictions import predict
 from core.compression.methods.compressed import final_stage, load_compressed
+from core.compression.methods.loss_increase import measure_increase, measures_increase
 from core.compression.methods.seeds import stage_seed
 from core.compression.methods.stage import Stage, Summary, Work
 from core.compression.progress import Notice, Progress
@@ -37,6 +39,8 @@ class Evaluate(Stage):
         measured = compare(
             outputs, lambda ours, dense: run.task.metrics(ours, test, dense), bootstrap
         )
+        if measures_increase(run.plan):
+            yield from measure_increase(run)
         latency = yield from measure_latency(
             run.load_dense(),
             load_compressed(run, final_stage(run)),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from core.compression.export.artifact import ArtifactContents, write_artifact
 from core.compression.methods.compressed import final_stage, load_compressed
+from core.compression.methods.loss_increase import plan_as_measured
 from core.compression.methods.result import describe_result, provenance
 from core.compression.methods.stage import Stage, Summary, Work
 from core.compression.methods.stages.factorize import read_layer_reports
@@ -23,7 +24,7 @@ class Export(Stage):
             model=load_compressed(run, final_stage(run)).to("cpu"),
             tokenizer=run.tokenizer,
             recipe=run.recipe,
-            plan=run.plan,
+            plan=plan_as_measured(run),
             layers=read_layer_reports(run),
             result=result,
             provenance={

@@ -1,19 +1,34 @@
-"""plan: a rank for every target layer, from the layers' spectra and the budget."""
+"""plan: a rank for every target layer, from the layers' spectra, or from what is measured."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from core.compression.factorization.registry import decompose
-from core.compression.methods.stage import Stage, Summary, Work, obtain
+from torch import nn
+
+from core.compression.allocation.journal import Journal
+from core.compression.allocation.measured_plan import measured_plan
+from core.compression.allocation.search import Search
+from core.compression.allocation.sensitivity import measured_increases
+from core.compression.factorization.decomposition import Decomposition
+from core.compression.factorization.targets import decompose_target
+from core.compression.layer_statistics import LayerStatistics
+from core.compression.methods.seeds import stage_seed
+from core.compression.methods.stage import Report, Stage, Summary, Work, obtain
 from core.compression.methods.stages.statistics import load_layer_statistics
-from core.compression.models.factorized import target_weight
 from core.compression.models.layers import parameter_count
 from core.compression.progress import Progress
 from core.compression.run_state import Run, write_json
-from core.planning.plan import Spectrum
+from core.compression.statistics.phi import phi
+from core.planning.allocation.sensitivity import Increases
+from core.planning.budgets import admissible_ranks
+from core.planning.left import left_modules
+from core.planning.plan import Plan, Spectrum
 from core.planning.planner import make_plan
 from core.planning.spectra import load_spectra, save_spectra
+from core.recipe.budget import SensitivityAllocation
 from core.recipe.events import Event, SpectraReady
+from core.recipe.statistics import Statistic
 
 FILE = "spectra.npz"
 
@@ -31,12 +46,18 @@ class Spectra(Stage):
         model, statistics = run.load_dense(), load_layer_statistics(run)
         spectra: dict[str, Spectrum] = {}
         for done, layer in enumerate(run.targets, start=1):
-            weight = target_weight(model, layer.name)
             sums = statistics.get(layer.name)
-            decomposition = decompose(layer.name, weight, sums, run.recipe.method)
-            spectra[layer.name] = decomposition.spectrum
+            decomposition = decompose_target(model, layer.name, sums, run.recipe.method)
+            spectra[layer.name] = with_phi(decomposition.spectrum, sums)
             yield Progress(done, len(run.targets), "layer")
         save_spectra(folder / FILE, spectra)
+
+
+def with_phi(spectrum: Spectrum, statistics: LayerStatistics | None) -> Spectrum:
+    """And φ, where the Fisher of every weight was taken."""
+    if statistics is None or Statistic.FISHER not in statistics:
+        return spectrum
+    return replace(spectrum, phi=phi(statistics[Statistic.FISHER]))
 
 
 class MakePlan(Stage):
@@ -45,8 +66,13 @@ class MakePlan(Stage):
     def compute(self, run: Run, folder: Path) -> Work:
         yield from obtain(Spectra(), run, reported_as=self.name)
         spectra = load_spectra(run.folder("spectra") / FILE)
-        params = parameter_count(run.load_dense())
-        plan = make_plan(run.targets, params, run.recipe, spectra)
+        model = run.load_dense()
+        if run.recipe.measures_plans:
+            search = yield from begin_search(run, model, spectra)
+            plan = yield from search_plan(search, folder)
+        else:
+            plan = make_plan(run.targets, parameter_count(model), run.recipe, spectra)
+        plan = plan.model_copy(update={"left": left_modules(run.checkpoint, run.targets)})
         write_json(folder / "plan.json", plan.model_dump(mode="json"))
 
     def facts(self, run: Run) -> Iterator[Event]:
@@ -58,4 +84,41 @@ class MakePlan(Stage):
             "keep_ratio": run.plan.keep_ratio,
             "factorized_layers": sum(layer.rank is not None for layer in run.plan.layers),
             "predicted_loss_increase": run.plan.predicted_loss_increase,
+            "expected_loss_increase": run.plan.expected_loss_increase,
+            "candidates": len(run.plan.candidates),
         }
+
+
+def begin_search(
+    run: Run, model: nn.Module, spectra: dict[str, Spectrum]
+) -> Generator[Progress, None, Search]:
+    """Every layer that may be factorized is decomposed once, and kept."""
+    statistics = load_layer_statistics(run)
+    layers = [each for each in run.targets if admissible_ranks(each, run.recipe.allocation)]
+    decompositions: dict[str, Decomposition] = {}
+    for done, layer in enumerate(layers, start=1):
+        sums = statistics.get(layer.name)
+        decompositions[layer.name] = decompose_target(model, layer.name, sums, run.recipe.method)
+        yield Progress(done, len(layers), "layer")
+    return Search(
+        recipe=run.recipe,
+        layers=run.targets,
+        model_params=parameter_count(model),
+        spectra=spectra,
+        model=model,
+        decompositions=decompositions,
+        task=run.task,
+        validation=run.examples["validation"],
+        journal=Journal(run.checkpoints("plan") / "journal.json"),
+        seed=stage_seed(run.recipe.seed, "plan"),
+        device=run.device,
+    )
+
+
+def search_plan(search: Search, folder: Path) -> Generator[Report, None, Plan]:
+    increases: Increases = {}
+    allocation = search.recipe.allocation
+    if isinstance(allocation, SensitivityAllocation):
+        increases = yield from measured_increases(search, allocation)
+        write_json(folder / "sensitivity.json", increases)
+    return (yield from measured_plan(search, increases))

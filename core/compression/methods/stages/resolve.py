@@ -9,6 +9,7 @@ from torch import nn
 from core.compression.evaluation.predictions import predict
 from core.compression.methods.stage import Stage, Summary, Work
 from core.compression.methods.validation import Validation, refuse_hopeless
+from core.compression.models.factorized import verify_targets
 from core.compression.models.loading import LoadedModel, load_config, load_model, own_label_names
 from core.compression.progress import Progress
 from core.compression.run_state import Resolved, Run, write_json
@@ -16,7 +17,7 @@ from core.compression.tasks.examples import Examples
 from core.compression.tasks.splits import SPLITS
 from core.errors import ModelError, RecipeError
 
-POSITIONS_BEFORE_FIRST = {"roberta": 2}
+POSITIONS_BEFORE_FIRST = dict.fromkeys(("roberta", "xlm-roberta", "camembert"), 2)
 """Position embeddings that no token uses."""
 
 
@@ -28,8 +29,13 @@ class Resolve(Stage):
         own = run.task.labels_of_head(own_label_names(run.workspace.model), run.data)
         names = run.data.label_names if own is None else own
         loaded = load_model(
-            run.workspace.model, run.task.auto_class, names, keep_head=own is not None
+            run.workspace.model,
+            run.task.auto_class,
+            names,
+            keep_head=own is not None,
+            pad_token_id=run.tokenizer.pad_token_id,
         )
+        verify_targets(loaded.model, run.targets)
         adapts, reason = _adaptation(run, loaded)
         run.task.check(run.recipe.adapt, run.recipe.finetune, new_head=loaded.new_head)
         model, validation = loaded.model.to(run.device), run.tokenized("validation", names)
@@ -95,10 +101,19 @@ def _refuse_misfits(run: Run) -> None:
     assert run.targets, "finding them refuses a family that cannot do the task"
     config = load_config(run.workspace.model)
     unused = POSITIONS_BEFORE_FIRST.get(config.model_type, 0)
-    longest = min(config.max_position_embeddings - unused, run.tokenizer.model_max_length)
+    positions = getattr(config, "max_position_embeddings", None)
+    longest = run.tokenizer.model_max_length
+    if isinstance(positions, int) and positions > 0:
+        longest = min(longest, positions - unused)
     if run.recipe.task.max_length > longest:
         raise RecipeError(
             f"The model reads at most {longest} tokens.",
             hint=f"Set max_length to {longest} or less.",
             pointer="/task/max_length",
+        )
+    if run.tokenizer.pad_token is None and run.recipe.task.type != "causal-lm":
+        raise ModelError(
+            "The tokenizer has neither a token to pad with nor one that ends a text.",
+            hint="Give it one and save it again: tokenizer.pad_token = …",
+            pointer="/model",
         )

@@ -1,21 +1,24 @@
 """statistics: what the method asks of every target layer, in one pass over calibration rows."""
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
 import torch
 
-from core.compression.layer_statistics import LayerStatistics
 from core.compression.methods.seeds import stage_seed
 from core.compression.methods.stage import Stage, Summary, Work
 from core.compression.progress import Progress
 from core.compression.run_state import Run
 from core.compression.statistics.fisher_loss import Loss
 from core.compression.statistics.statistics_pass import StatisticsPass
-from core.compression.statistics.storage import load_statistics, save_statistics
+from core.compression.statistics.storage import StoredStatistics, save_statistics
+from core.compression.statistics.streamed_pass import StreamedPass
 from core.compression.tasks.batches import Batch, reading_batches
 
 FILE = "statistics.safetensors"
+FILES = "statistics*.safetensors"
 
 
 class Statistics(Stage):
@@ -35,18 +38,35 @@ class Statistics(Stage):
             for layer in run.targets
         }
         generator = torch.Generator().manual_seed(stage_seed(run.recipe.seed, self.name))
-        done = 0
-        with StatisticsPass(run.load_dense(), required) as statistics_pass:
+        model, spool = run.load_dense(), run.checkpoints(self.name)
+        shutil.rmtree(spool, ignore_errors=True)
+        with (
+            StreamedPass(model, required, spool)
+            if calibration.streamed
+            else StatisticsPass(model, required)
+        ) as statistics_pass:
+            done = 0
             for batch in reading_batches(
                 examples, calibration.batch_size, run.device, run.task.smallest_batch
             ):
                 statistics_pass.update(batch.inputs, fisher_loss(run, batch, generator))
                 done += len(batch)
                 yield Progress(done, len(examples), "example")
-            save_statistics(folder / FILE, statistics_pass.statistics())
+            if isinstance(statistics_pass, StreamedPass):
+                yield from save_by_block(statistics_pass, folder)
+            else:
+                save_statistics(folder / FILE, statistics_pass.statistics())
 
     def summary(self, run: Run) -> Summary:
         return describe_statistics(run) or {}
+
+
+def save_by_block(streamed: StreamedPass, folder: Path) -> Iterator[Progress]:
+    """A file for each, numbered from the first block."""
+    total = streamed.block_count
+    for done, layers in enumerate(streamed.blocks(), start=1):
+        save_statistics(folder / f"statistics-{total - done:05}.safetensors", layers)
+        yield Progress(done, total, "block")
 
 
 def fisher_loss(run: Run, batch: Batch, generator: torch.Generator) -> Loss:
@@ -57,7 +77,8 @@ def fisher_loss(run: Run, batch: Batch, generator: torch.Generator) -> Loss:
 
 def describe_statistics(run: Run) -> Summary | None:
     """Counts, and how well two halves of the calibration rows agree (1: perfectly)."""
-    layers = list(load_layer_statistics(run).values())
+    stored = load_layer_statistics(run)
+    layers = [stored.counts_of(name) for name in stored]
     if not layers:
         return None
     reliability = [value for layer in layers for value in layer.reliability.values()]
@@ -69,6 +90,8 @@ def describe_statistics(run: Run) -> Summary | None:
     }
 
 
-def load_layer_statistics(run: Run) -> dict[str, LayerStatistics]:
+def load_layer_statistics(run: Run) -> StoredStatistics:
     """By layer name; nothing where the recipe needs no statistics."""
-    return load_statistics(run.folder("statistics") / FILE) if run.recipe.needs_statistics else {}
+    folder = run.folder("statistics")
+    paths = sorted(folder.glob(FILES)) if run.recipe.needs_statistics else []
+    return StoredStatistics(paths, run.device)
