@@ -44,7 +44,7 @@ def resolve(recipe: Recipe, project_id: str, session: Session, settings: Setting
             "task": recipe.task.model_copy(update={"dataset": dataset.source}),
         }
     )
-    layers = target_layers(model.checkpoint, recipe.task)
+    layers = target_layers(model.checkpoint, recipe.task, embeddings=recipe.embeddings)
     plan = make_plan(layers, model.checkpoint.params, pinned, None)
     plan = plan.model_copy(update={"left": left_modules(model.checkpoint, layers)})
     return Resolved(pinned, model, layers, dataset, plan)

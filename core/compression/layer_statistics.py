@@ -13,7 +13,8 @@ class LayerStatistics:
     """Sums over `examples` calibration examples, `tokens` of whose tokens the layer saw."""
 
     sums: dict[Statistic, Tensor]
-    """float64 (float32 on devices without it): Grams [n, n], F [out, in], sums by feature [n]."""
+    """float64 (float32 on devices without it): Grams [n, n] or, of a side over 8,192, their
+    diagonals [n]; F [out, in]; sums by feature [n]."""
     examples: int
     """N."""
     tokens: int
@@ -38,6 +39,11 @@ class LayerStatistics:
             self.tokens + other.tokens,
             {name: trace + other.traces[name] for name, trace in self.traces.items()},
         )
+
+    @property
+    def diagonal(self) -> bool:
+        """Both sides are too large for Grams: diag A stands for A, diag G for G."""
+        return Statistic.INPUT_GRAM in self.sums and self[Statistic.INPUT_GRAM].dim() == 1
 
     def has(self, *statistics: Statistic) -> bool:
         return all(statistic in self.sums for statistic in statistics)

@@ -109,7 +109,7 @@ class Run:
 
     @cached_property
     def targets(self) -> tuple[TargetLayer, ...]:
-        return target_layers(self.checkpoint, self.recipe.task)
+        return target_layers(self.checkpoint, self.recipe.task, embeddings=self.recipe.embeddings)
 
     @cached_property
     def resolved(self) -> Resolved:

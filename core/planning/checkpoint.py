@@ -117,7 +117,7 @@ def described(config: dict[str, Any], tensors: Tensors, digest: str) -> Checkpoi
         architectures=tuple(config.get("architectures") or ()),
         tensors=tensors,
         bytes=sum(tensor.bytes for tensor in tensors.values()),
-        params=_count_params(tensors, tied=_is_tied(config)),
+        params=_count_params(tensors, tied=is_tied(config)),
         digest=digest,
     )
 
@@ -306,7 +306,8 @@ def is_parameter(name: str, tensor: TensorInfo) -> bool:
     return tensor.dtype in FLOATING and not masks
 
 
-def _is_tied(config: Mapping[str, Any]) -> bool:
+def is_tied(config: Mapping[str, Any]) -> bool:
+    """Whether a head for tokens, if there is one, shares the token embedding."""
     by_default = config["model_type"] not in UNTIED_UNLESS_SAID
     return config.get("tie_word_embeddings", by_default) is not False
 

@@ -8,11 +8,11 @@ from its tensors: see core.planning.generic.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from core.errors import ModelError
-from core.planning.checkpoint import Checkpoint
+from core.errors import ModelError, RecipeError
+from core.planning.checkpoint import Checkpoint, is_tied
 from core.planning.generic import HEADLESS, generic_targets
-from core.planning.headers import FLOATING, refused
-from core.planning.plan import TargetLayer
+from core.planning.headers import FLOATING, TensorInfo, refused, shown
+from core.planning.plan import TargetLayer, Use
 from core.recipe.task import Task
 
 
@@ -39,6 +39,8 @@ class Family:
     """No token sees a later one: a language model that predicts the next token."""
     stored_transposed: bool = False
     """Weights lie as [in, out] in the file and in the model: transformers' Conv1D."""
+    embedding: str | None = None
+    """Module path of the token embedding inside the base model."""
 
 
 BERT_LAYERS = (
@@ -94,9 +96,18 @@ LLAMA_LAYERS = (
 HEAD_SIZES = {"query_size": "num_attention_heads", "key_value_size": "num_key_value_heads"}
 """Sizes of so many heads of `head_dim` each."""
 
-BERT = Family("bert", "encoder.layer", "num_hidden_layers", BERT_LAYERS)
+WORD_EMBEDDINGS = "embeddings.word_embeddings"
+
+BERT = Family("bert", "encoder.layer", "num_hidden_layers", BERT_LAYERS, embedding=WORD_EMBEDDINGS)
 ROBERTA = replace(BERT, prefix="roberta")
-LLAMA = Family("model", "layers", "num_hidden_layers", LLAMA_LAYERS, reads_forward=True)
+LLAMA = Family(
+    "model",
+    "layers",
+    "num_hidden_layers",
+    LLAMA_LAYERS,
+    reads_forward=True,
+    embedding="embed_tokens",
+)
 
 FAMILIES: dict[str, Family] = {
     "bert": BERT,
@@ -104,7 +115,13 @@ FAMILIES: dict[str, Family] = {
     "xlm-roberta": ROBERTA,
     "camembert": ROBERTA,
     "electra": replace(BERT, prefix="electra"),
-    "distilbert": Family("distilbert", "transformer.layer", "n_layers", DISTILBERT_LAYERS),
+    "distilbert": Family(
+        "distilbert",
+        "transformer.layer",
+        "n_layers",
+        DISTILBERT_LAYERS,
+        embedding=WORD_EMBEDDINGS,
+    ),
     "albert": Family(
         "albert",
         "encoder.albert_layer_groups",
@@ -112,12 +129,24 @@ FAMILIES: dict[str, Family] = {
         ALBERT_LAYERS,
         inner=("albert_layers", "inner_group_num"),
         shared=True,
+        embedding=WORD_EMBEDDINGS,
     ),
     "deberta-v2": Family(
-        "deberta", "encoder.layer", "num_hidden_layers", DEBERTA_LAYERS, shares_positions=True
+        "deberta",
+        "encoder.layer",
+        "num_hidden_layers",
+        DEBERTA_LAYERS,
+        shares_positions=True,
+        embedding=WORD_EMBEDDINGS,
     ),
     "gpt2": Family(
-        "transformer", "h", "n_layer", GPT2_LAYERS, reads_forward=True, stored_transposed=True
+        "transformer",
+        "h",
+        "n_layer",
+        GPT2_LAYERS,
+        reads_forward=True,
+        stored_transposed=True,
+        embedding="wte",
     ),
     "llama": LLAMA,
     "mistral": LLAMA,
@@ -127,26 +156,54 @@ FAMILIES: dict[str, Family] = {
 """By the config's model_type."""
 
 
-def target_layers(checkpoint: Checkpoint, task: Task | None = None) -> tuple[TargetLayer, ...]:
+def target_layers(
+    checkpoint: Checkpoint, task: Task | None = None, *, embeddings: bool = False
+) -> tuple[TargetLayer, ...]:
     """The factorizable layers in model order, named as in the model that the task asks for.
 
     That is one with a head, except for embeddings. A checkpoint of the bare base model (no
     ``bert.`` before its names) gives the same names. An architecture without a family is read from
     its tensors alone. Raises ModelError where the architecture is unknown, its tensors are not
-    those the config promises, or it cannot do the task.
+    those the config promises, or it cannot do the task; RecipeError where the token embedding is
+    asked for and no family names it.
     """
     family = FAMILIES.get(checkpoint.model_type)
+    if embeddings and (family is None or family.embedding is None):
+        raise _without_embedding(checkpoint.model_type)
     if family is None:
         return generic_targets(checkpoint, task)
     if task is not None:
         _refuse_other_tasks(checkpoint.model_type, family, task)
     prefix = "" if task is not None and task.type in HEADLESS else f"{family.prefix}."
     stored = _stored_prefix(checkpoint, family)
-    return tuple(
+    in_blocks = (
         _target(checkpoint, family, prefix, stored, f"{block}.{layer[0]}", layer)
         for block in _blocks(checkpoint, family, stored)
         for layer in family.layers
     )
+    if not embeddings or family.embedding is None:
+        return tuple(in_blocks)
+    vocab, dim = _table_sizes(checkpoint, stored, family.embedding)
+    predicts = family.reads_forward and (task is None or task.type == "causal-lm")
+    use: Use = "tied" if predicts and is_tied(checkpoint.config) else "lookup"
+    return (TargetLayer(f"{prefix}{family.embedding}", dim, vocab, use), *in_blocks)
+
+
+def _without_embedding(model_type: str) -> RecipeError:
+    return RecipeError(
+        f"the token embedding of a {shown(model_type)} model cannot be factorized",
+        hint=f"leave embeddings at false; architectures with one: {', '.join(FAMILIES)}",
+        pointer="/embeddings",
+    )
+
+
+def _table_sizes(checkpoint: Checkpoint, stored: str, path: str) -> tuple[int, int]:
+    """Of the token embedding, stored [vocab, dim]: as a layer its input is a one-hot token."""
+    vocab = _config_size(checkpoint, "vocab_size")
+    tensor = _floating(checkpoint, stored, path)
+    if len(tensor.shape) != 2 or tensor.shape[0] != vocab:
+        raise refused(f"{path}.weight is {list(tensor.shape)}, config.json says {vocab} tokens")
+    return vocab, tensor.shape[1]
 
 
 def _blocks(checkpoint: Checkpoint, family: Family, stored: str) -> Iterator[str]:
@@ -226,20 +283,25 @@ def _target(
     path: str,
     layer: tuple[str, str, str],
 ) -> TargetLayer:
-    tensor = checkpoint.tensors.get(f"{stored}{path}.weight")
-    if tensor is None:
-        raise _lacking(f"{stored}{path}.weight")
+    tensor = _floating(checkpoint, stored, path)
     out_features, in_features = (_size(checkpoint, key) for key in layer[1:])
     expected = (out_features, in_features)
     if family.stored_transposed:
         expected = (in_features, out_features)
     if tensor.shape != expected:
         raise refused(f"{path}.weight is {list(tensor.shape)}, config.json says {list(expected)}")
+    return TargetLayer(f"{prefix}{path}", out_features, in_features)
+
+
+def _floating(checkpoint: Checkpoint, stored: str, path: str) -> TensorInfo:
+    tensor = checkpoint.tensors.get(f"{stored}{path}.weight")
+    if tensor is None:
+        raise _lacking(f"{stored}{path}.weight")
     if tensor.dtype not in FLOATING:
         raise refused(
             f"{path}.weight is {tensor.dtype}; only floating-point weights are factorized"
         )
-    return TargetLayer(f"{prefix}{path}", out_features, in_features)
+    return tensor
 
 
 def _lacking(tensor: str) -> ModelError:

@@ -63,6 +63,7 @@ def stage_inputs(recipe: Recipe, model_digest: str, dataset_sha256: str) -> dict
         },
         "statistics": {
             "calibration": recipe.calibration.model_dump(mode="json", exclude={"phi"}),
+            "embeddings": recipe.embeddings,
             "wide": _required(recipe, 1, 2),
             "tall": _required(recipe, 2, 1),
         },

@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+Use = Literal["linear", "lookup", "tied"]
+"""How a target is used: as a matrix that multiplies; as a token embedding, whose columns (W is
+[dim, vocab]) are looked up; or as one that is also the language model's head."""
 Ranks = Mapping[str, int | None]
 """Of every target layer, by name; None stays dense."""
 
@@ -19,6 +23,7 @@ class TargetLayer:
     """Module name in the transformers model, e.g. bert.encoder.layer.0.attention.self.query."""
     out_features: int
     in_features: int
+    use: Use = "linear"
 
     @property
     def params(self) -> int:
@@ -67,6 +72,7 @@ class LayerPlan(BaseModel):
     params_after: int
     retained_energy: float | None = None
     predicted_loss_increase: float | None = None
+    use: Use = "linear"
     phi: float | None = None
 
 

@@ -96,6 +96,7 @@ def plan_layer(layer: TargetLayer, rank: int | None, spectrum: Spectrum | None) 
         params_after=kept_params(layer, rank),
         retained_energy=None if spectrum is None else retained_energy(spectrum, rank),
         predicted_loss_increase=None if spectrum is None else predicted_increase(spectrum, rank),
+        use=layer.use,
         phi=None if spectrum is None else spectrum.phi,
     )
 

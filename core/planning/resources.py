@@ -1,8 +1,9 @@
 """What a job will take, from shapes alone: an upper bound on work, a lower bound on memory.
 
 Nothing is measured. All weights, gradients and statistics are float32; every text is as long as
-max_length; an `auto` adaptation is counted as if it trained; attention scores, norms and the
-embedding look-up are left out of FLOPs and activations.
+max_length; an `auto` adaptation is counted as if it trained; attention scores, norms and embeddings
+that are no targets are left out of FLOPs and activations. Looking a token up costs nothing; its
+factored row is multiplied by the other factor.
 """
 
 from collections.abc import Sequence
@@ -16,13 +17,11 @@ from core.planning.plan import LayerPlan, Plan
 from core.planning.search_work import search_bytes, searched_rows
 from core.recipe.recipe import Recipe
 from core.recipe.refit import SequentialRefit
-from core.recipe.statistics import Statistic
+from core.recipe.statistics import LARGEST_GRAM_SIDE, Statistic
 from core.recipe.training import DistillFinetune, TrainingConfig
 
 TRAINED_BYTES = 4 * BYTES
 """Of one parameter that AdamW trains: itself, its gradient, two moments."""
-LARGEST_GRAM_SIDE = 8192
-"""A Gram whose side is larger keeps its diagonal only."""
 CPU_FLOPS = 4e10
 """Per second, of two ordinary cores: what the time class is told by."""
 
@@ -39,13 +38,15 @@ class Resources(BaseModel):
     model_bytes_after: int
     """4 · parameters of the planned model."""
     target_flops_per_token_before: int
-    """2 · Σ out·in over the target layers: one multiplication and one addition per weight."""
+    """2 · Σ weights that multiply: one multiplication and one addition for each of out·in of the
+    target layers, none for an embedding that is looked up."""
     target_flops_per_token_after: int
-    """2 · Σ kept parameters of the target layers."""
+    """2 · Σ kept weights that multiply: k(out+in), k·dim for an embedding, both for a tied one."""
     statistics_bytes: int
     """4 · the numbers in all sums that the recipe asks for."""
     activation_bytes: int
-    """4 · batch · max_length · Σ (in + out) of the largest batch: what a backward pass keeps."""
+    """4 · batch · max_length · Σ (in + out) of the largest batch: what a backward pass keeps. Of an
+    embedding dim, and of a tied one the head's dim and vocab as well."""
     peak_bytes: int
     """Largest of: training the dense model, the statistics pass, the search for a plan that has to
     be measured, training the planned one."""
@@ -63,14 +64,30 @@ def estimate_resources(plan: Plan, recipe: Recipe, train_rows: int | None) -> Re
     return Resources(
         model_bytes_before=BYTES * plan.model_params_before,
         model_bytes_after=BYTES * plan.model_params_after,
-        target_flops_per_token_before=2 * plan.target_params_before,
-        target_flops_per_token_after=2 * plan.target_params_after,
+        target_flops_per_token_before=2 * weights_before(plan.layers),
+        target_flops_per_token_after=2 * weights_after(plan.layers),
         statistics_bytes=statistics_bytes(plan.layers, recipe),
         activation_bytes=max(stage_activations(plan.layers, recipe)),
         peak_bytes=peak_bytes(plan, recipe),
         flops=flops,
         time_class=None if flops is None else time_class(flops),
     )
+
+
+def weights_before(layers: Sequence[LayerPlan]) -> int:
+    """Weights that multiply for every token."""
+    return sum(0 if layer.use == "lookup" else layer.params_before for layer in layers)
+
+
+def weights_after(layers: Sequence[LayerPlan]) -> int:
+    """The same of the planned layers."""
+    return sum(map(_planned_weights, layers))
+
+
+def _planned_weights(layer: LayerPlan) -> int:
+    multiplied = 0 if layer.use == "lookup" else layer.params_after
+    looked_up = 0 if layer.use == "linear" else layer.out_features * (layer.rank or 0)
+    return multiplied + looked_up
 
 
 def statistics_bytes(layers: Sequence[LayerPlan], recipe: Recipe) -> int:
@@ -110,8 +127,15 @@ def stage_activations(layers: Sequence[LayerPlan], recipe: Recipe) -> tuple[int,
 
 
 def activations_per_row(layers: Sequence[LayerPlan], recipe: Recipe) -> int:
-    features = sum(layer.in_features + layer.out_features for layer in layers)
-    return BYTES * recipe.task.max_length * features
+    return BYTES * recipe.task.max_length * sum(map(_features_kept, layers))
+
+
+def _features_kept(layer: LayerPlan) -> int:
+    """Per token; a token that is looked up is one number, which is left out."""
+    linear = layer.in_features + layer.out_features
+    return {"linear": linear, "lookup": layer.out_features, "tied": linear + layer.out_features}[
+        layer.use
+    ]
 
 
 def seen_at_once(layers: Sequence[LayerPlan], recipe: Recipe) -> list[list[LayerPlan]]:
@@ -148,7 +172,7 @@ def peak_bytes(plan: Plan, recipe: Recipe) -> int:
 def total_flops(plan: Plan, recipe: Recipe, train_rows: int) -> int:
     """6 · weights · tokens of every pass; a teacher, a streamed pass and an answering candidate add
     a forward pass of 2, a refit has three of them."""
-    dense, planned = plan.target_params_before, plan.target_params_after
+    dense, planned = weights_before(plan.layers), weights_after(plan.layers)
     teacher = 2 * dense if isinstance(recipe.finetune, DistillFinetune) else 0
     rows = (
         6 * dense * (0 if recipe.adapt == "never" else recipe.adaptation.epochs * train_rows)

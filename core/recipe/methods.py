@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from core.recipe.config import Config
-from core.recipe.statistics import Statistic, two_sided
+from core.recipe.statistics import Statistic, one_sided, two_sided
 
 FisherKind = Literal["empirical", "true"]
 
@@ -92,8 +92,7 @@ class SvdLlmConfig(MethodConfig):
     refits: ClassVar[bool] = True
 
     def required_statistics(self, out_features: int, in_features: int) -> frozenset[Statistic]:
-        smaller_out = out_features <= in_features
-        return frozenset({Statistic.OUTPUT_GRAM if smaller_out else Statistic.INPUT_GRAM})
+        return one_sided(out_features, in_features)
 
 
 class AsvdConfig(MethodConfig):
@@ -127,8 +126,7 @@ class BolacoConfig(MethodConfig):
     summary: ClassVar[str] = "Minimizes the variance that the layer's outputs lose."
 
     def required_statistics(self, out_features: int, in_features: int) -> frozenset[Statistic]:
-        gram = Statistic.OUTPUT_GRAM if out_features <= in_features else Statistic.INPUT_GRAM
-        return frozenset({gram, Statistic.INPUT_SUM})
+        return one_sided(out_features, in_features) | {Statistic.INPUT_SUM}
 
 
 class KfacConfig(MethodConfig):

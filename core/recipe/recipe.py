@@ -72,6 +72,8 @@ class Recipe(Config):
     adaptation: TrainingConfig = TrainingConfig()
     calibration: CalibrationConfig = CalibrationConfig()
     method: Method = KfacConfig()
+    embeddings: bool = False
+    """The token embedding is a target too, and with it every head that is tied to it."""
     budget: Budget
     allocation: Allocation = Field(default_factory=lambda chosen: default_allocation(chosen))
     """`spectrum` for kfac, `uniform` elsewhere and for a rank_ratio, when not named."""
@@ -89,6 +91,10 @@ class Recipe(Config):
         if not self.needs_statistics and self.calibration != CalibrationConfig():
             spread = f"{self.method.type} with {self.allocation.type} ranks"
             raise refusal("/calibration", f"has no use for {spread}")
+        if self.embeddings and self.calibration.streamed:
+            raise refusal(
+                "/calibration/streamed", "must be false: a token embedding lies in no block"
+            )
         if self.refit.type != "none" and not self.method.refits:
             raise refusal("/refit", f"must be 'none': {self.method.type} has no refit; {REFITTED}")
         if len(set(self.exports)) < len(self.exports):

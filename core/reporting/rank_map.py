@@ -13,6 +13,8 @@ LEFT, TOP, KEY_HEIGHT = 34.0, 34.0, 58.0
 DARK_ENOUGH = 0.55
 """From this opacity on, a cell's number is written in the colour meant for the accent."""
 
+USES = {"linear": "", "lookup": ", token embedding", "tied": ", token embedding and head"}
+
 
 def rank_map_svg(layers: Sequence[LayerReport]) -> str:
     """Cells: blocks down, modules across, shaded by the share kept; a frame marks a dense layer."""
@@ -43,7 +45,7 @@ def break_even_rank(layer: LayerReport) -> int:
 
 
 def describe(layer: LayerReport) -> str:
-    size = f"{layer.name}: {layer.out_features} × {layer.in_features}"
+    size = f"{layer.name}: {layer.out_features} × {layer.in_features}{USES[layer.use]}"
     if layer.rank is None:
         return f"{size}, left dense"
     kept = f"{grouped(layer.params_after)} of {grouped(layer.params_before)} parameters"

@@ -1,6 +1,7 @@
 """Targets are compared with the modules of real transformers models."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from transformers import (
 from transformers.pytorch_utils import Conv1D
 
 from core.compression.models.layers import as_linear
-from core.errors import ModelError
+from core.errors import ModelError, RecipeError
 from core.planning.checkpoint import read_checkpoint
 from core.planning.families import FAMILIES, target_layers
 from core.planning.plan import TargetLayer
@@ -106,6 +107,46 @@ def test_a_family_that_cannot_do_the_task_is_refused(
     with pytest.raises(ModelError, match=task.type) as refused:
         target_layers(read_checkpoint(tmp_path), task)
     assert refused.value.pointer == "/model/path"
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.model_type)
+@pytest.mark.parametrize("task", [None, EMBEDDING])
+def test_the_token_embedding_is_the_models_own(
+    config: PreTrainedConfig, task: Task | None, tmp_path: Path
+) -> None:
+    model = with_head(config) if task is None else AutoModel.from_config(config)
+    with_head(config).save_pretrained(tmp_path)
+    first, *others = target_layers(read_checkpoint(tmp_path), task, embeddings=True)
+    assert tuple(others) == target_layers(read_checkpoint(tmp_path), task)
+    table = model.get_input_embeddings()
+    assert model.get_submodule(first.name) is table
+    assert (first.in_features, first.out_features) == tuple(table.weight.shape)
+    head = model.get_output_embeddings()
+    tied = head is not None and head.weight is table.weight
+    assert first.use == ("tied" if tied else "lookup")
+
+
+def test_a_family_without_an_embedding_refuses_it_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_head(CONFIGS[0]).save_pretrained(tmp_path)
+    monkeypatch.setitem(FAMILIES, "bert", replace(FAMILIES["bert"], embedding=None))
+    with pytest.raises(RecipeError, match="bert") as refused:
+        target_layers(read_checkpoint(tmp_path), embeddings=True)
+    assert refused.value.pointer == "/embeddings"
+
+
+def test_an_embedding_of_another_vocabulary_is_refused(tmp_path: Path) -> None:
+    model = with_head(CONFIGS[0])
+    model.save_pretrained(tmp_path)
+    config = tmp_path / "config.json"
+    config.write_text(config.read_text().replace('"vocab_size": 11', '"vocab_size": 12'))
+    with pytest.raises(ModelError, match="12 tokens"):
+        target_layers(read_checkpoint(tmp_path), embeddings=True)
+
+
+def test_every_family_names_its_token_embedding() -> None:
+    assert all(family.embedding for family in FAMILIES.values())
 
 
 def test_minilm_has_36_targets() -> None:

@@ -42,6 +42,24 @@ def test_a_gram_over_8192_keeps_its_diagonal() -> None:
     assert estimate_resources(plan, recipe, None).statistics_bytes == 4 * 2 * 9000
 
 
+def test_a_table_that_is_looked_up_multiplies_only_when_factored() -> None:
+    """Dense it costs no multiplication; of rank k, k·dim, and k(dim + vocab) more where tied."""
+    dim, vocab = 20, 100
+    for use, before, after in (("lookup", 0, dim), ("tied", dim * vocab, dim + dim + vocab)):
+        recipe = recipe_with(embeddings=True)
+        layer = TargetLayer("embedding", dim, vocab, use)
+        plan = make_plan([layer], 3000, recipe, None)
+        (planned,) = plan.layers
+        assert planned.use == use
+        assert planned.rank is not None
+        found = estimate_resources(plan, recipe, 500)
+        assert found.target_flops_per_token_before == 2 * before
+        assert found.target_flops_per_token_after == 2 * planned.rank * after
+        per_token = dim if use == "lookup" else 2 * dim + vocab
+        assert found.activation_bytes == 4 * 32 * 128 * per_token
+        assert found.statistics_bytes == 4 * 2 * dim * dim
+
+
 def test_memory_is_that_of_the_largest_stage() -> None:
     features = 40 + 60 + 60
     per_row = 4 * 128 * features

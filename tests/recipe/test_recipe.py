@@ -1,14 +1,17 @@
 import json
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+import core
+from core.planning.plan import Use
 from core.recipe import Recipe
 from core.recipe.budget import SpectrumAllocation, UniformAllocation
 from core.recipe.methods import METHOD_CONFIGS
-from core.recipe.statistics import Statistic
+from core.recipe.statistics import LARGEST_GRAM_SIDE, Statistic
 from tests.planning.problems import MINIMAL, recipe_with
 
 FULL: dict[str, Any] = {
@@ -156,6 +159,7 @@ def test_what_a_part_does_not_know_is_refused(field: str, value: object) -> None
             "/allocation",
         ),
         ({"method": {"type": "svd"}, "refit": {"type": "sequential"}}, "/refit"),
+        ({"embeddings": True, "calibration": {"streamed": True}}, "/calibration/streamed"),
         ({"method": {"type": "fwsvd"}, "refit": {"type": "sequential"}}, "/refit"),
         (
             {
@@ -316,3 +320,13 @@ def test_a_rank_ratio_may_keep_layers_dense() -> None:
 def test_a_recipe_is_immutable() -> None:
     with pytest.raises(ValidationError):
         recipe_with().seed = 3  # type: ignore[misc]
+
+
+def test_embeddings_are_no_targets_unless_asked_for() -> None:
+    assert not recipe_with().embeddings
+    assert recipe_with(embeddings=True).embeddings
+    assert recipe_with(embeddings=True).hash != recipe_with().hash
+    page = (Path(core.__file__).parent.parent / "docs" / "embeddings.md").read_text("utf-8")
+    assert '`"embeddings": true`' in page
+    assert f"over {LARGEST_GRAM_SIDE:,}" in page
+    assert all(f'"{use}"' in page for use in get_args(Use) if use != "linear")

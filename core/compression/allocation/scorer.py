@@ -1,7 +1,6 @@
 """Scores a model, and what becomes of it when layers are replaced, on the same validation rows."""
 
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +8,10 @@ from torch import nn
 
 from core.compression.evaluation.predictions import predict
 from core.compression.factorization.decomposition import Decomposition
-from core.compression.factorization.targets import truncated_layer
+from core.compression.factorization.targets import replacement
 from core.compression.metrics.metric import Metric
-from core.compression.models.layers import replace_layer
+from core.compression.models.factorized import Layers
+from core.compression.models.layers import replaced_layers
 from core.compression.progress import Progress
 from core.compression.tasks.examples import Examples
 from core.compression.tasks.kind import Outputs, TaskKind
@@ -71,24 +71,13 @@ class Scorer:
         return Measured(metrics, unit * metrics[self._task.loss_metric].value)
 
 
-@contextmanager
-def replaced_layers(model: nn.Module, layers: Mapping[str, nn.Module]) -> Iterator[None]:
-    own = {name: model.get_submodule(name) for name in layers}
-    try:
-        for name, layer in layers.items():
-            replace_layer(model, name, layer)
-        yield
-    finally:
-        for name, layer in own.items():
-            replace_layer(model, name, layer)
-
-
-def low_rank_layers(
+def layers_of_ranks(
     model: nn.Module, decompositions: Mapping[str, Decomposition], ranks: Ranks
-) -> dict[str, nn.Module]:
-    """The layers of these ranks, cut from decompositions; what stays dense is left out."""
-    return {
-        name: truncated_layer(model, name, decompositions[name], rank)
-        for name, rank in ranks.items()
-        if rank is not None
-    }
+) -> Layers:
+    """Cut from decompositions; what stays dense is left out."""
+    layers: Layers = {}
+    for name, rank in ranks.items():
+        if rank is not None:
+            found = decompositions[name]
+            layers |= replacement(model, name, found, found.truncate(rank))
+    return layers

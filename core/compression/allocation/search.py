@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from core.compression.allocation.journal import Journal
-from core.compression.allocation.scorer import Measured, Scorer, low_rank_layers
+from core.compression.allocation.scorer import Measured, Scorer, layers_of_ranks
 from core.compression.factorization.decomposition import Decomposition
 from core.compression.progress import Progress
 from core.compression.tasks.examples import Examples
@@ -42,5 +42,5 @@ class Search:
         return plan_of(self.layers, self.model_params, ranks, self.spectra)
 
     def measured(self, scorer: Scorer, ranks: Ranks) -> Generator[Progress, None, Measured]:
-        layers = low_rank_layers(self.model, self.decompositions, ranks)
+        layers = layers_of_ranks(self.model, self.decompositions, ranks)
         return (yield from scorer.replaced(layers))

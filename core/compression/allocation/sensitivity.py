@@ -14,12 +14,12 @@ from collections.abc import Generator
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from core.compression.allocation.scorer import Scorer, low_rank_layers
+from core.compression.allocation.scorer import Scorer, layers_of_ranks
 from core.compression.allocation.search import Search
 from core.compression.factorization.decomposition import Decomposition
-from core.compression.models.layers import linear_layer
+from core.compression.models.factorized import Layers, dense_layers, target_weight
 from core.compression.progress import Checkpointed, Progress, standing_at
 from core.planning.allocation.sensitivity import Increases, measured_groups
 from core.planning.plan import TargetLayer
@@ -57,22 +57,21 @@ def _of_layer(
             if allocation.measure == "cumulative"
             else without(search, layer.name, group)
         )
-        measured = yield from scorer.replaced({layer.name: replacement})
+        measured = yield from scorer.replaced(replacement)
         increases.append(measured.loss - dense.loss)
     return increases
 
 
-def truncated(search: Search, name: str, rank: int) -> nn.Module:
+def truncated(search: Search, name: str, rank: int) -> Layers:
     if rank > 0:
-        return low_rank_layers(search.model, search.decompositions, {name: rank})[name]
-    dense = linear_layer(search.model, name)
-    return with_weight(dense, torch.zeros_like(dense.weight))
+        return layers_of_ranks(search.model, search.decompositions, {name: rank})
+    return dense_layers(search.model, name, torch.zeros_like(target_weight(search.model, name)))
 
 
-def without(search: Search, name: str, group: tuple[int, int]) -> nn.Module:
-    dense, decomposition = linear_layer(search.model, name), search.decompositions[name]
+def without(search: Search, name: str, group: tuple[int, int]) -> Layers:
+    weight, decomposition = target_weight(search.model, name), search.decompositions[name]
     first, second = (approximation(decomposition, rank) for rank in group)
-    return with_weight(dense, dense.weight - (second - first))
+    return dense_layers(search.model, name, weight - (second - first))
 
 
 def approximation(decomposition: Decomposition, rank: int) -> Float[Tensor, "out in"]:
@@ -80,12 +79,3 @@ def approximation(decomposition: Decomposition, rank: int) -> Float[Tensor, "out
     if rank == 0:
         return torch.zeros_like(decomposition.weight)
     return decomposition.truncate(rank).product()
-
-
-def with_weight(dense: nn.Linear, weight: Float[Tensor, "out in"]) -> nn.Linear:
-    """The same layer, with the same bias, of another weight."""
-    with torch.device("meta"):
-        layer = nn.Linear(dense.in_features, dense.out_features, dense.bias is not None)
-    layer.weight = nn.Parameter(weight.detach().clone())
-    layer.bias = dense.bias
-    return layer

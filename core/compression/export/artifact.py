@@ -65,7 +65,7 @@ def _write_files(folder: Path, contents: ArtifactContents) -> None:
     names = names_for(contents.model)
     write_low_rank(folder, contents.model, names)
     write_tokenizer(folder, contents.tokenizer)
-    _write_texts(folder, code_files(names))
+    _write_texts(folder, code_files(names, contents.model))
     if "dense" in contents.recipe.exports:
         _write_dense_folder(folder / DENSE_FOLDER, contents, names)
     _write_report(folder, contents, names)

@@ -15,6 +15,7 @@ from transformers.modeling_layers import (
 
 from core.compression.export.templating import render
 from core.compression.low_rank import LowRankLinear
+from core.compression.low_rank_embedding import LowRankEmbedding
 from core.compression.models.layers import transposed_layers
 from core.compression.tasks.registry import TASK_KINDS
 from core.errors import ModelError
@@ -106,17 +107,21 @@ def _gives(auto_class: str, model: nn.Module) -> bool:
     return config in known and known[config] is type(model)
 
 
-def code_files(names: GeneratedNames) -> dict[str, str]:
+def code_files(names: GeneratedNames, model: nn.Module) -> dict[str, str]:
     """File name → source, for the configuration and the model."""
+    embedding = any(isinstance(module, LowRankEmbedding) for module in model.modules())
     return {
-        CONFIGURATION_FILE: render(f"{CONFIGURATION_FILE}.jinja", names=names),
+        CONFIGURATION_FILE: render(f"{CONFIGURATION_FILE}.jinja", names=names, embedding=embedding),
         MODELING_FILE: render(
-            f"{MODELING_FILE}.jinja", names=names, low_rank_linear=low_rank_source()
+            f"{MODELING_FILE}.jinja",
+            names=names,
+            low_rank_linear=source_of(LowRankLinear),
+            low_rank_embedding=source_of(LowRankEmbedding) if embedding else None,
         ),
     }
 
 
-def low_rank_source() -> str:
-    """LowRankLinear as core has it, without the constructor that takes core's own Factors."""
-    source = inspect.getsource(LowRankLinear)
-    return source.replace(inspect.getsource(LowRankLinear.from_factors) + "\n", "")
+def source_of(layer: type[LowRankLinear] | type[LowRankEmbedding]) -> str:
+    """The class as core has it, without the constructor that takes core's own Factors."""
+    source = inspect.getsource(layer)
+    return source.replace(inspect.getsource(layer.from_factors) + "\n", "")

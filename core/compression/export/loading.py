@@ -13,12 +13,13 @@ from transformers import CONFIG_MAPPING
 
 from core.compression.export.generated_code import AUTO_CLASSES, MODEL_TYPE_PREFIX
 from core.compression.export.weights import CONFIG_FILE, WEIGHTS_FILE
-from core.compression.low_rank import LowRankLinear
-from core.compression.models.layers import linear_layer, replace_layer
+from core.compression.models.factorized import put_empty, target_weight
 from core.compression.models.loading import attention
 from core.errors import ModelError
 
-GENERATED_KEYS = frozenset({"model_type", "architectures", "auto_map", "ranks", "dtype"})
+GENERATED_KEYS = frozenset(
+    {"model_type", "architectures", "auto_map", "ranks", "tied_heads", "dtype"}
+)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -31,7 +32,7 @@ def load_artifact(folder: Path) -> nn.Module:
     content = _read_config(folder)
     model = _dense_skeleton(content)
     for name, rank in content["ranks"].items():
-        replace_layer(model, name, _empty_low_rank(linear_layer(model, name), name, rank))
+        put_empty(model, name, _checked_rank(model, name, rank))
     try:
         load_model(model, folder / WEIGHTS_FILE, strict=True)
     except (RuntimeError, OSError) as error:
@@ -85,11 +86,8 @@ def _dtype(content: dict[str, Any]) -> torch.dtype:
     return dtype
 
 
-def _empty_low_rank(dense: nn.Linear, name: str, rank: Any) -> LowRankLinear:
-    largest = min(dense.in_features, dense.out_features)
+def _checked_rank(model: nn.Module, name: str, rank: Any) -> int:
+    largest = min(target_weight(model, name).shape)
     if type(rank) is not int or not 1 <= rank <= largest:
         raise ModelError(f"The rank of {name!r} must be within 1 … {largest}, not {rank!r}.")
-    low_rank = LowRankLinear(
-        dense.in_features, dense.out_features, rank, bias=dense.bias is not None
-    )
-    return low_rank.to(dense.weight.dtype)
+    return rank

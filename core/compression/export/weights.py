@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from core.compression.export.generated_code import GeneratedNames, skeleton
-from core.compression.low_rank import LowRankLinear
+from core.compression.models.factorized import factorized_layers, ties
 from core.compression.models.layers import transposed_layers
 from core.errors import NumericalError
 
@@ -17,19 +17,17 @@ WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
 
 
-def low_rank_layers(model: nn.Module) -> dict[str, LowRankLinear]:
-    """Module name → layer, in the model's own order."""
-    return {n: layer for n, layer in model.named_modules() if isinstance(layer, LowRankLinear)}
-
-
 def write_low_rank(folder: Path, model: nn.Module, names: GeneratedNames) -> None:
     """The small model: its factors, and a config that only its own code can read."""
+    tied = ties(model)
     config = dense_config(model, names) | {
         "model_type": names.model_type,
         "architectures": [names.model_class],
         "auto_map": names.auto_map,
-        "ranks": {name: layer.rank for name, layer in low_rank_layers(model).items()},
+        "ranks": {n: layer.rank for n, layer in factorized_layers(model).items() if n not in tied},
     }
+    if tied:
+        config["tied_heads"] = tied
     write_weights(folder, dict(model.state_dict()))
     write_json(folder / CONFIG_FILE, config)
 
@@ -45,12 +43,14 @@ def dense_state(model: nn.Module) -> dict[str, Tensor]:
 
     W lies as the dense model's own class stores it, which for a Conv1D is transposed.
     """
-    state, transposed = dict(model.state_dict()), transposed_layers(skeleton(model))
-    for name, layer in low_rank_layers(model).items():
+    state, tied = dict(model.state_dict()), ties(model)
+    transposed = transposed_layers(skeleton(model))
+    for name, layer in factorized_layers(model).items():
         outer, inner = state.pop(f"{name}.outer"), state.pop(f"{name}.inner")
-        weight = (outer.double() @ inner.double()).to(layer.outer.dtype)
-        state[f"{name}.weight"] = weight.T if name in transposed else weight
-    return state
+        if name not in tied:
+            weight = (outer.double() @ inner.double()).to(layer.outer.dtype)
+            state[f"{name}.weight"] = weight.T if name in transposed else weight
+    return state | {f"{head}.weight": state[f"{name}.weight"] for head, name in tied.items()}
 
 
 def dense_config(model: nn.Module, names: GeneratedNames) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.compression.factorization.decomposition import Decomposition, decomposition, nested
+from core.compression.factorization.diagonals import increase_of_projections
 from core.compression.factorization.loss_unit import kronecker_unit, trailing_block_sums
 from core.compression.layer_statistics import LayerStatistics
 from core.compression.linalg import inverse_of_kept
@@ -55,6 +56,8 @@ def predicted_increase(
     statistics: LayerStatistics,
 ) -> Float[Tensor, "r_plus_1"] | None:
     """In the two-sided metric; None without its Grams. `duals` is D V Σ⁻¹: W duals = U."""
+    if statistics.diagonal:
+        return increase_of_projections(u, inner, statistics)
     smaller_out = len(u) <= inner.shape[1]
     if smaller_out and statistics.has(Statistic.OUTPUT_GRAM, Statistic.OUTPUT_GRAD_GRAM):
         c = u.T @ statistics[Statistic.OUTPUT_GRAM].double() @ u

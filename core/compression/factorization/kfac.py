@@ -26,6 +26,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.compression.factorization.decomposition import Decomposition, decomposition
+from core.compression.factorization.diagonals import two_sided
 from core.compression.factorization.dual_bases import dual_bases
 from core.compression.factorization.grams import (
     column_space,
@@ -45,6 +46,8 @@ from core.recipe.methods import KfacConfig
 def decompose(
     weight: Float[Tensor, "out in"], statistics: LayerStatistics, config: KfacConfig
 ) -> Decomposition:
+    if statistics.diagonal:
+        return two_sided(weight, statistics, config.input_damping, config.output_damping)
     smaller_out = weight.shape[0] <= weight.shape[1]
     return (from_output_grams if smaller_out else from_input_grams)(weight, statistics, config)
 

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.compression.factorization.decomposition import Decomposition, decomposition, nested
+from core.compression.factorization.diagonals import increase_of_projections
 from core.compression.factorization.loss_unit import kronecker_unit, trailing_block_sums
 from core.compression.layer_statistics import LayerStatistics
 from core.recipe.methods import SvdConfig
@@ -21,7 +22,10 @@ def decompose(
     """Statistics are read only to predict the loss, where there are any."""
     w = weight.double()
     u, s, vt = torch.linalg.svd(w, full_matrices=False)
-    increase = predicted_increase(u, vt, statistics)
+    if statistics is not None and statistics.diagonal:
+        increase = increase_of_projections(u, s[:, None] * vt, statistics)
+    else:
+        increase = predicted_increase(u, vt, statistics)
     return decomposition(weight, nested(u * s, vt), s.square(), increase, squared_norm)
 
 

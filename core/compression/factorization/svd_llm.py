@@ -24,6 +24,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.compression.factorization.decomposition import Decomposition, decomposition
+from core.compression.factorization.diagonals import damped_diagonal, one_sided
 from core.compression.factorization.dual_bases import dual_bases
 from core.compression.factorization.grams import damped_input_gram, damped_output_gram, row_space
 from core.compression.factorization.loss_unit import kronecker_unit
@@ -38,6 +39,9 @@ def decompose(
     weight: Float[Tensor, "out in"], statistics: LayerStatistics, config: SvdLlmConfig
 ) -> Decomposition:
     w = weight.double()
+    if statistics.diagonal:
+        a = damped_diagonal(statistics[Statistic.INPUT_GRAM], config.input_damping)
+        return one_sided(weight, a, statistics)
     if weight.shape[0] <= weight.shape[1]:
         c = damped_output_gram(w, statistics, config.input_damping)
         return from_output_gram(weight, c, statistics)

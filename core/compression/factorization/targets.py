@@ -5,8 +5,8 @@ from torch import nn
 from core.compression.factorization.decomposition import Decomposition
 from core.compression.factorization.registry import decompose
 from core.compression.layer_statistics import LayerStatistics
-from core.compression.low_rank import LowRankLinear
-from core.compression.models.layers import linear_layer
+from core.compression.low_rank import Factors
+from core.compression.models.factorized import Layers, low_rank_layers, target_bias, target_weight
 from core.recipe.methods import Method
 
 
@@ -17,14 +17,13 @@ def decompose_target(
     Raises:
         NumericalError: see `registry.decompose`.
     """
-    dense = linear_layer(model, name)
-    return decompose(name, dense.weight, statistics, config, dense.bias is not None)
+    has_bias = target_bias(model, name) is not None
+    return decompose(name, target_weight(model, name), statistics, config, has_bias)
 
 
-def truncated_layer(
-    model: nn.Module, name: str, decomposition: Decomposition, rank: int
-) -> LowRankLinear:
-    """What takes the layer's place at this rank."""
-    factors = decomposition.truncate(rank)
-    bias = decomposition.bias(factors, linear_layer(model, name).bias)
-    return LowRankLinear.from_factors(factors, bias)
+def replacement(
+    model: nn.Module, name: str, decomposition: Decomposition, factors: Factors
+) -> Layers:
+    """What takes the target's place with these factors, cut from its decomposition."""
+    bias = decomposition.bias(factors, target_bias(model, name))
+    return low_rank_layers(model, name, factors, bias)

@@ -3,8 +3,7 @@
 from safetensors.torch import load_model
 from torch import nn
 
-from core.compression.low_rank import LowRankLinear
-from core.compression.models.layers import linear_layer, replace_layer
+from core.compression.models.factorized import put_empty
 from core.compression.run_state import Run
 
 
@@ -13,9 +12,7 @@ def load_compressed(run: Run, stage: str) -> nn.Module:
     model = run.load_dense()
     for layer in run.plan.layers:
         if layer.rank is not None:
-            bias = linear_layer(model, layer.name).bias is not None
-            thin = LowRankLinear(layer.in_features, layer.out_features, layer.rank, bias)
-            replace_layer(model, layer.name, thin)
+            put_empty(model, layer.name, layer.rank)
     load_model(model, run.folder(stage) / "model.safetensors")
     return model.to(run.device).eval()
 

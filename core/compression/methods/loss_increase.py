@@ -8,6 +8,7 @@ from collections.abc import Generator
 
 from core.compression.allocation.scorer import Scorer
 from core.compression.methods.compressed import load_compressed
+from core.compression.models.factorized import factorized_layers
 from core.compression.progress import Progress
 from core.compression.run_state import Run, write_json
 from core.planning.loss_factor import fitted_factor
@@ -31,9 +32,8 @@ def _measured(run: Run) -> Generator[Progress, None, Candidate]:
     validation, batch_size = run.examples["validation"], run.recipe.evaluation.batch_size
     scorer = Scorer(run.load_dense(), run.task, validation.head(ROWS), batch_size, run.device)
     factorized = load_compressed(run, "factorize")
-    names = [layer.name for layer in run.plan.layers if layer.rank is not None]
     dense = yield from scorer.dense()
-    found = yield from scorer.replaced({name: factorized.get_submodule(name) for name in names})
+    found = yield from scorer.replaced(factorized_layers(factorized))
     return Candidate(
         keep_ratio=run.plan.keep_ratio,
         predicted_loss_increase=run.plan.predicted_loss_increase,

@@ -10,18 +10,32 @@ compressed prefix. `layer`: layers with the same input (query, key and value) ar
 and the next ones look through what was replaced before them in the same block.
 """
 
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import ExitStack, contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from core.compression.models.blocks import Call, blocks_in, run_block, watched_calls
-from core.compression.models.layers import linear_layer, replace_layer
+from core.compression.models.layers import (
+    linear_layer,
+    replace_layer,
+    replace_layers,
+    replaced_layers,
+)
 from core.compression.models.spool import CallSpool, Spool
 from core.compression.progress import Progress
 from core.compression.shifted_moments import ShiftedMoments
@@ -75,15 +89,20 @@ def refit_sequentially(
     solve: Solve,
     granularity: Granularity,
     folder: Path,
+    ahead: Mapping[str, nn.Module] = MappingProxyType({}),
 ) -> Generator[Progress, None, None]:
     """Replace some of the model's target layers in place; the folder holds the streams.
+
+    `ahead` are layers outside the blocks that take the place of the model's own in the compressed
+    one, whose stream begins with them.
 
     Raises:
         ModelError: the layers do not lie in a list of blocks that are called once each.
     """
     blocks = blocks_in(model, layers, pointer="/refit")
     with evaluating(model):
-        streams = begin(model, blocks, batches, folder)
+        streams = begin(model, blocks, batches, folder, ahead)
+        replace_layers(model, ahead)
         for number, block in enumerate(blocks):
             some = [name for name in block.layers if name in replaced]
             pair = Pair(model, Block(block.name, tuple(some)), number, streams)
@@ -92,9 +111,13 @@ def refit_sequentially(
 
 
 def begin(
-    model: nn.Module, blocks: Sequence[Block], batches: Iterable[Batch], folder: Path
+    model: nn.Module,
+    blocks: Sequence[Block],
+    batches: Iterable[Batch],
+    folder: Path,
+    ahead: Mapping[str, nn.Module],
 ) -> Streams:
-    """Both streams before the first block, where they are the same."""
+    """Both streams before the first block: the same, where nothing is replaced ahead of it."""
     streams = Streams.under(folder, next(model.parameters()).device)
     for number, batch in enumerate(batches):
         calls: list[Call] = []
@@ -108,9 +131,25 @@ def begin(
 
         with watched_calls(model, blocks, keep):
             model.base_model(**batch.inputs)  # type: ignore[operator]
+        if ahead:
+            with replaced_layers(model, ahead):
+                streams.shifted[number] = stream_before(model, blocks[0], batch)
         streams.calls.keep(number, calls)
         streams.paddings.append(Padding.of(batch.inputs))
     return streams
+
+
+def stream_before(model: nn.Module, first: Block, batch: Batch) -> Tensor:
+    """Before the model's first block; what follows is left out."""
+    found: list[Tensor] = []
+
+    def see(block: int, stream: Tensor, call: Call) -> None:
+        found.append(stream)
+        raise EverythingSeen
+
+    with watched_calls(model, [first], see), suppress(EverythingSeen):
+        model.base_model(**batch.inputs)  # type: ignore[operator]
+    return found[0]
 
 
 Group: TypeAlias = list[str]

@@ -4,13 +4,13 @@ GPT-2's Conv1D is a linear layer whose weight lies as [in, out]; here it is show
 that computes the same, so that W is [out, in] everywhere.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from core.errors import ModelError
-from core.planning.plan import TargetLayer
 
 
 def linear_layer(model: nn.Module, name: str) -> nn.Linear:
@@ -54,26 +54,25 @@ def transposed_layers(model: nn.Module) -> frozenset[str]:
     return frozenset(n for n, layer in model.named_modules() if isinstance(layer, Conv1D))
 
 
-def verify_targets(model: nn.Module, targets: Iterable[TargetLayer]) -> None:
-    """What was planned from a checkpoint's headers is what the model has.
-
-    Raises:
-        ModelError: a target is no linear layer of the model, or one of other sizes.
-    """
-    for target in targets:
-        layer = linear_layer(model, target.name)
-        sizes = (layer.out_features, layer.in_features)
-        if sizes != (target.out_features, target.in_features):
-            raise ModelError(
-                f"The layer {target.name!r} is {list(sizes)} in the model; "
-                f"its file says {[target.out_features, target.in_features]}.",
-                pointer="/model",
-            )
-
-
 def replace_layer(model: nn.Module, name: str, layer: nn.Module) -> None:
     parent, _, attribute = name.rpartition(".")
     setattr(model.get_submodule(parent), attribute, layer)
+
+
+def replace_layers(model: nn.Module, layers: Mapping[str, nn.Module]) -> None:
+    for name, layer in layers.items():
+        replace_layer(model, name, layer)
+
+
+@contextmanager
+def replaced_layers(model: nn.Module, layers: Mapping[str, nn.Module]) -> Iterator[None]:
+    """While inside, the model has these layers in place of its own."""
+    own = {name: model.get_submodule(name) for name in layers}
+    try:
+        replace_layers(model, layers)
+        yield
+    finally:
+        replace_layers(model, own)
 
 
 def parameter_count(model: nn.Module) -> int:

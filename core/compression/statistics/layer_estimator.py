@@ -1,7 +1,8 @@
 """One layer's statistics while they accumulate: what each takes of a forward and a backward pass.
 
-Grams are kept of the smaller side only. C = W A Wᵀ of a square layer is taken from A once at the
-end, because A is the same for all layers with the same input; elsewhere it is summed over y − b.
+Grams are kept of the smaller side only, and of a side over 8,192 their diagonal. C = W A Wᵀ of a
+square layer is taken from A once at the end, because A is the same for all layers with the same
+input; elsewhere it is summed over y − b.
 B = Wᵀ G W is summed over the layer's own input gradient Wᵀδ, which the backward pass computes.
 """
 
@@ -14,7 +15,7 @@ from core.compression.models.layers import as_linear
 from core.compression.statistics.fisher_sums import fisher_sums
 from core.compression.statistics.tokens import Tokens
 from core.errors import NumericalError
-from core.recipe.statistics import Statistic
+from core.recipe.statistics import LARGEST_GRAM_SIDE, Statistic
 
 FISHER = frozenset({Statistic.FISHER, Statistic.FISHER_IN, Statistic.FISHER_OUT})
 INPUT_SIDE = frozenset({Statistic.INPUT_GRAM, Statistic.OUTPUT_GRAM})
@@ -56,7 +57,7 @@ class LayerEstimator:
     def see_input(self, x: Tokens) -> None:
         self.tokens += x.count
         if Statistic.INPUT_GRAM in self._sums:
-            self._sums[Statistic.INPUT_GRAM] += x.gram
+            self._sums[Statistic.INPUT_GRAM] += x.second_moments
         if Statistic.INPUT_GRAM in self._traces:
             self._traces[Statistic.INPUT_GRAM] += x.energy
         if Statistic.INPUT_SUM in self._sums:
@@ -66,11 +67,11 @@ class LayerEstimator:
 
     def see_output(self, y: Tokens) -> None:
         if Statistic.OUTPUT_GRAM in self._sums:
-            self._sums[Statistic.OUTPUT_GRAM] += y.minus(self.linear.bias).gram
+            self._sums[Statistic.OUTPUT_GRAM] += y.minus(self.linear.bias).second_moments
 
     def see_output_gradient(self, delta: Tokens) -> None:
         if Statistic.OUTPUT_GRAD_GRAM in self._sums:
-            self._sums[Statistic.OUTPUT_GRAD_GRAM] += delta.gram
+            self._sums[Statistic.OUTPUT_GRAD_GRAM] += delta.second_moments
         if Statistic.OUTPUT_GRAD_GRAM in self._traces:
             self._traces[Statistic.OUTPUT_GRAD_GRAM] += delta.energy
 
@@ -80,7 +81,7 @@ class LayerEstimator:
             self._sums[name] += total
 
     def see_input_gradient(self, gradient: Tokens) -> None:
-        self._sums[Statistic.INPUT_GRAD_GRAM] += gradient.gram
+        self._sums[Statistic.INPUT_GRAD_GRAM] += gradient.second_moments
 
     def statistics(self, examples: int) -> LayerStatistics:
         """Of the batches seen, which had this many examples."""
@@ -91,7 +92,9 @@ class LayerEstimator:
     def _summed(self) -> frozenset[Statistic]:
         """The statistics that are summed batch by batch: C may be taken from A instead."""
         square = self.linear.in_features == self.linear.out_features
-        if Statistic.OUTPUT_GRAM in self.asked and (square or Statistic.INPUT_GRAM in self.asked):
+        shared = square or Statistic.INPUT_GRAM in self.asked
+        whole = max(self.linear.weight.shape) <= LARGEST_GRAM_SIDE
+        if Statistic.OUTPUT_GRAM in self.asked and shared and whole:
             return self.asked - {Statistic.OUTPUT_GRAM} | {Statistic.INPUT_GRAM}
         return self.asked
 
@@ -126,7 +129,8 @@ class LayerEstimator:
         if statistic == Statistic.FISHER:
             return self.linear.out_features, self.linear.in_features
         size = self.linear.in_features if statistic in OF_INPUTS else self.linear.out_features
-        return (size,) if statistic in FISHER | INPUT_SUMS else (size, size)
+        diagonal = statistic in FISHER | INPUT_SUMS or size > LARGEST_GRAM_SIDE
+        return (size,) if diagonal else (size, size)
 
     def _scalar(self) -> Tensor:
         return torch.zeros((), dtype=self._dtype, device=self.linear.weight.device)

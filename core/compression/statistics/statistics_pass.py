@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from core.compression.layer_statistics import LayerStatistics, split_half
+from core.compression.models.factorized import is_embedding, tied_heads, token_embedding
 from core.compression.models.layers import layer_at
+from core.compression.statistics.embedding_estimator import EmbeddingEstimator
 from core.compression.statistics.fisher_loss import Loss
 from core.compression.statistics.layer_estimator import LayerEstimator
 from core.compression.statistics.observation import Observation
@@ -31,12 +33,13 @@ class StatisticsPass:
 
     Batches alternate between two halves, whose agreement is each statistic's reliability. A batch
     maps names to tensors [batch, ...] on the model's device; an `attention_mask` [batch, length]
-    says which positions count. Target inputs may be [batch, length, in] or [batch, in].
+    says which positions count. Target inputs may be [batch, length, in] or [batch, in]. A target
+    may be the token embedding: it is asked for statistics of its transposed table [dim, vocab].
 
-    A target may be called several times in one forward pass.
+    A linear layer may be called several times in one forward pass.
 
-    Raises ModelError for a target that is no linear layer, or is never called; NumericalError where
-    a loss or a sum is not finite.
+    Raises ModelError for a target that is neither, or is never called, or an embedding that is
+    called twice in a forward pass; NumericalError where a loss or a sum is not finite.
     """
 
     def __init__(self, model: nn.Module, requirements: Requirements):
@@ -68,7 +71,17 @@ class StatisticsPass:
     def statistics(self) -> dict[str, LayerStatistics]:
         """Of all batches so far."""
         first, second = (half.statistics() for half in self._halves)
-        return {name: seen(name, split_half(first[name], second[name])) for name in first}
+        found = {name: split_half(first[name], second[name]) for name in first}
+        return {name: seen(name, layer) for name, layer in (found | self._embeddings()).items()}
+
+    def _embeddings(self) -> dict[str, LayerStatistics]:
+        """Of both halves' sums together, since what is made of them is not linear."""
+        one, other = self._halves
+        pairs = zip(one.embeddings, other.embeddings, strict=True)
+        return {
+            a.name: of_both(a.statistics(one.examples), b.statistics(other.examples), a + b)
+            for a, b in pairs
+        }
 
 
 class Half:
@@ -76,19 +89,34 @@ class Half:
 
     def __init__(self, model: nn.Module, requirements: Requirements):
         self.examples = 0
+        looked_up = {name for name in requirements if is_embedding(model, name)}
         self.estimators = [
             LayerEstimator(name, layer_at(model, name), asked)
             for name, asked in requirements.items()
+            if name not in looked_up
         ]
-        self.needs_gradient = shares_positions(model) or any(
-            estimator.needs_gradient for estimator in self.estimators
+        self.embeddings = [
+            EmbeddingEstimator(
+                name, token_embedding(model, name), tied_heads(model, name), requirements[name]
+            )
+            for name in requirements
+            if name in looked_up
+        ]
+        self.needs_gradient = (
+            shares_positions(model)
+            or any(estimator.needs_gradient for estimator in self.estimators)
+            or any(embedding.needs_gradient for embedding in self.embeddings)
         )
 
     @contextmanager
     def watching(self, padding: Padding) -> Iterator[None]:
         """While inside, the estimators see one batch."""
         self.examples += padding.examples
-        with Observation(self.estimators, padding), torch.set_grad_enabled(self.needs_gradient):
+        with ExitStack() as stack:
+            stack.enter_context(torch.set_grad_enabled(self.needs_gradient))
+            stack.enter_context(Observation(self.estimators, padding))
+            for embedding in self.embeddings:
+                stack.enter_context(embedding.observing(padding))
             yield
 
     def update(self, model: nn.Module, batch: Batch, loss: Loss) -> None:
@@ -99,6 +127,15 @@ class Half:
 
     def statistics(self) -> dict[str, LayerStatistics]:
         return {layer.name: layer.statistics(self.examples) for layer in self.estimators}
+
+
+def of_both(
+    first: LayerStatistics, second: LayerStatistics, both: EmbeddingEstimator
+) -> LayerStatistics:
+    """An embedding's, with how well its halves agree."""
+    total = both.statistics(first.examples + second.examples)
+    total.reliability.update(split_half(first, second).reliability)
+    return total
 
 
 def shares_positions(model: nn.Module) -> bool:

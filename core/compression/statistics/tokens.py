@@ -15,6 +15,7 @@ from torch import Tensor
 from core.compression.linalg import accumulation_dtype, gram
 from core.compression.statistics.groups import Group, full_groups, padded_groups
 from core.errors import ModelError
+from core.recipe.statistics import LARGEST_GRAM_SIDE
 
 Batch = Mapping[str, Tensor]
 """What a model is called with, and the labels, [batch, ...] each. `attention_mask` marks tokens."""
@@ -140,6 +141,16 @@ class Tokens:
     def gram(self) -> Float[Tensor, "features features"]:
         """Σ_tokens v vᵀ."""
         return gram(self.rows)
+
+    @property
+    def squares(self) -> Float[Tensor, "features"]:
+        """Σ_tokens v², the Gram's diagonal."""
+        return self.rows.square().sum(0)
+
+    @property
+    def second_moments(self) -> Tensor:
+        """The Gram, or its diagonal where the side is too large for one."""
+        return self.squares if self.features > LARGEST_GRAM_SIDE else self.gram
 
     @cached_property
     def energy(self) -> Float[Tensor, ""]:

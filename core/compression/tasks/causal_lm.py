@@ -72,7 +72,7 @@ class CausalLmKind(TaskKind[CausalLm]):
         self, model: nn.Module, batch: Batch, kind: FisherKind, generator: torch.Generator
     ) -> Tensor:
         predictions, labels = Predictions.of(model, batch.inputs), batch.labels[:, 1:]
-        if kind == "true":
+        if kind == "true" and torch.is_grad_enabled():
             unscored = labels == UNSCORED
             labels = predictions.drawn(generator).masked_fill(unscored, UNSCORED)
         return predictions.losses(labels).sum(1)

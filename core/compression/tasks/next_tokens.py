@@ -6,7 +6,9 @@ gradient is wanted, a piece's logits are not kept but made again in the backward
 Training deep nets with sublinear memory cost, 2016).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -24,6 +26,9 @@ AT_ONCE = 2**23
 PLAIN_HEADS = frozenset({"gpt2", "llama", "mistral", "qwen2"})
 """Architectures, by model_type, whose logits are their head's outputs on the base model's last
 hidden states and nothing else. Logits of others are made whole by their own code."""
+
+PLACES: ContextVar[Tensor | None] = ContextVar("places", default=None)
+"""While a head reads some of a batch's positions: which, in the flattened [batch · length]."""
 
 Reading: TypeAlias = Callable[..., Tensor]
 """From some positions' logits [n, vocabulary], and what belongs to the same positions, [n, …]."""
@@ -49,16 +54,25 @@ class Predictions:
     def read(self, reading: Reading, *beside: Tensor) -> Tensor:
         """`reading` of all positions, [batch, positions, …]; `beside` is [batch, positions, …]."""
         at_once = max(1, AT_ONCE // self.vocabulary)
-        columns = [torch.split(values.flatten(0, 1), at_once) for values in (self.states, *beside)]
+        read = (self.places, self.states, *beside)
+        columns = [torch.split(values.flatten(0, 1), at_once) for values in read]
 
-        def piece(states: Tensor, *others: Tensor) -> Tensor:
-            return reading(self.head(states), *others)
+        def piece(places: Tensor, states: Tensor, *others: Tensor) -> Tensor:
+            with reading_at(places):
+                logits = self.head(states)
+            return reading(logits, *others)
 
         pieces = [
             checkpoint(piece, *parts, use_reentrant=False) for parts in zip(*columns, strict=True)
         ]
         together = torch.cat(pieces)
         return together.view(*self.states.shape[:2], *together.shape[1:])
+
+    @property
+    def places(self) -> Int[Tensor, "batch positions"]:
+        batch, positions = self.states.shape[:2]
+        everywhere = torch.arange(batch * (positions + 1), device=self.states.device)
+        return everywhere.view(batch, positions + 1)[:, :-1]
 
     def losses(self, labels: Int[Tensor, "batch positions"]) -> Float[Tensor, "batch positions"]:
         """Cross-entropies, 0 where nothing is scored."""
@@ -72,6 +86,20 @@ class Predictions:
     def divergences(self, dense: "Predictions") -> Float[Tensor, "batch positions"]:
         """KL(dense ‖ ours)."""
         return self.read(lambda ours, states: divergence(dense.head(states), ours), dense.states)
+
+
+@contextmanager
+def reading_at(places: Int[Tensor, "n"]) -> Iterator[None]:
+    before = PLACES.set(places)
+    try:
+        yield
+    finally:
+        PLACES.reset(before)
+
+
+def positions_read() -> Int[Tensor, "n"] | None:
+    """What a head that is called now reads, see `PLACES`; None where it is called on all."""
+    return PLACES.get()
 
 
 def model_type(model: Any) -> str | None:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.compression.allocation.scorer import replaced_layers
 from core.compression.allocation.search import Search
+from core.compression.models.layers import replaced_layers
 from tests.compression.allocation.searches import (
     finished,
     metric_values,

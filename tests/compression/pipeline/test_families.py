@@ -18,14 +18,16 @@ from transformers import CONFIG_MAPPING, Qwen2Tokenizer
 from core.compression.export.dense_folder import write_dense_folder
 from core.compression.export.loading import load_artifact
 from core.compression.low_rank import LowRankLinear
-from core.compression.models.layers import linear_layer
+from core.compression.models.factorized import target_weight
 from core.compression.pipeline import run
 from core.compression.run_state import Run
 from core.compression.tasks.batches import make_batch
 from core.compression.tasks.registry import TASK_KINDS
 from core.compression.workspace import Workspace
-from core.errors import ModelError
-from core.planning.families import FAMILIES
+from core.errors import ModelError, RecipeError
+from core.planning.artifacts import checkpoint_of_artifact
+from core.planning.families import FAMILIES, target_layers
+from core.planning.model_files import files_in
 from core.recipe import Recipe
 from core.recipe.events import ArtifactReady, Event
 from tests.compression.family_models import BERT_SIZES, SAME_MODULES, family_model
@@ -70,6 +72,8 @@ ROWS: dict[str, Any] = {
 }
 ADAPTED = {"adapt": "always", "adaptation": {"epochs": 4, "batch_size": 8, "learning_rate": 4e-3}}
 CLASSIFIES = {"label": None, "labels": "from_model"}
+EMBEDDED = {"gpt2", "albert", "deberta-v2", "qwen3"}
+"""Whose token embedding is a target too; GPT-2's is tied to its head."""
 VOCABULARY = 40
 """Some tokenizers add their family's own tokens to any vocabulary."""
 ARCHITECTURES = sorted((FAMILIES.keys() | GENERIC.keys()) - SAME_MODULES)
@@ -127,6 +131,7 @@ def started(architecture: str, folder: Path, **overrides: Any) -> tuple[Recipe, 
     config = {"type": task, "dataset": source, "max_length": 16}
     config |= CLASSIFIES if task == "text-classification" else {}
     content = {"task": config, "adaptation": {}, **(ADAPTED if task in ROWS else {})}
+    content["embeddings"] = architecture in EMBEDDED
     content["finetune"] = {"type": "distill", "epochs": 1, "batch_size": 32}
     return make_recipe(workspace, **{**content, **overrides}), workspace
 
@@ -176,7 +181,7 @@ def test_every_target_of_the_plan_is_factorized(
     plan, model = state.plan, state.load_dense()
     assert plan.keep_ratio <= 0.4
     assert plan.target_params_before == sum(
-        linear_layer(model, n.name).weight.numel() for n in plan.layers
+        target_weight(model, n.name).numel() for n in plan.layers
     )
     assert plan.left
     assert all(group.reason for group in plan.left)
@@ -196,6 +201,28 @@ def test_plain_transformers_gives_the_evaluated_model(
     for name, values in outputs.items():
         kept = evaluated[name][:5][tuple(slice(0, size) for size in values.shape)]
         assert values.numpy() == pytest.approx(kept, rel=1e-3, abs=2e-4)
+
+
+def test_embeddings_are_among_them_where_asked_for(finished: dict[str, Finished]) -> None:
+    for architecture in EMBEDDED:
+        use = finished[architecture].state.plan.layers[0].use
+        assert use == ("tied" if architecture == "gpt2" else "lookup")
+
+
+@pytest.mark.parametrize("architecture", sorted(FAMILIES.keys() - SAME_MODULES))
+def test_a_later_job_has_the_same_targets(architecture: str, finished: dict[str, Finished]) -> None:
+    done = finished[architecture]
+    planned = checkpoint_of_artifact(files_in(done.artifact))
+    embeddings = done.recipe.embeddings
+    found = target_layers(planned, done.recipe.task, embeddings=embeddings)
+    assert found == done.state.targets
+
+
+def test_an_architecture_without_a_family_refuses_embeddings(tmp_path: Path) -> None:
+    recipe, workspace = started("mpnet", tmp_path, embeddings=True)
+    with pytest.raises(RecipeError, match="mpnet") as refused:
+        list(run(recipe, workspace))
+    assert refused.value.pointer == "/embeddings"
 
 
 def test_shared_layers_have_one_pair_of_factors(finished: dict[str, Finished]) -> None:

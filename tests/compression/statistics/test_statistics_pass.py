@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from core.compression.layer_statistics import LayerStatistics, agreement
+from core.compression.statistics import layer_estimator, tokens
 from core.compression.statistics.fisher_loss import Loss, classification_loss
 from core.compression.statistics.statistics_pass import StatisticsPass
 from core.compression.statistics.tokens import Batch, Tokens
@@ -285,3 +286,19 @@ def test_a_sum_that_is_not_finite_names_the_layer() -> None:
 
     with pytest.raises(NumericalError, match=r"bert\.encoder\.layer\.0.*fisher_in"):
         statistics_of(tiny_bert(), [padded(make_examples(), 8)], FISHER, enormous)
+
+
+@pytest.mark.parametrize("limit", [11, 15])
+def test_a_side_over_the_limit_keeps_the_diagonal_of_its_gram(
+    model: nn.Module, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sides are 12 and 20; Fisher sums and traces stay what they are."""
+    for module in (tokens, layer_estimator):
+        monkeypatch.setattr(module, "LARGEST_GRAM_SIDE", limit)
+    examples = make_examples()
+    found = statistics_of(model, [padded(examples, 9)])
+    for name, sums in one_at_a_time(model, examples, EMPIRICAL).items():
+        for statistic, total in sums.items():
+            large = total.dim() == 2 and len(total) > limit
+            expected = total.diagonal() if large else total
+            torch.testing.assert_close(found[name][statistic], expected, rtol=1e-9, atol=1e-12)

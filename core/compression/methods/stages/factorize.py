@@ -13,13 +13,15 @@ from safetensors.torch import save_model
 from torch import nn
 
 from core.compression.factorization.refit import refit, refitted_bias
-from core.compression.factorization.targets import decompose_target
+from core.compression.factorization.targets import decompose_target, replacement
+from core.compression.layer_statistics import LayerStatistics
 from core.compression.low_rank import LowRankLinear
 from core.compression.methods.sequential_refit import Target, refit_sequentially
 from core.compression.methods.stage import Stage, Summary, Work
 from core.compression.methods.stages.plan import FILE as SPECTRA_FILE
 from core.compression.methods.stages.statistics import load_layer_statistics
-from core.compression.models.layers import linear_layer, replace_layer
+from core.compression.models.factorized import Layers
+from core.compression.models.layers import replace_layers
 from core.compression.progress import Progress
 from core.compression.run_state import Run, write_json
 from core.compression.tasks.batches import reading_batches
@@ -40,25 +42,10 @@ class Factorize(Stage):
 
     def compute(self, run: Run, folder: Path) -> Work:
         model, refits = run.load_dense(), run.recipe.refit.type != "none"
-        errors = yield from (refit_layers(run, model) if refits else self.alone(run, model))
+        errors = yield from (refit_layers(run, model) if refits else factorize_alone(run, model))
         save_model(model, str(folder / "model.safetensors"))
         reports = layer_reports(run, errors)
         write_json(folder / "layers.json", [report.model_dump(mode="json") for report in reports])
-
-    def alone(self, run: Run, model: nn.Module) -> Generator[Progress, None, Errors]:
-        statistics = load_layer_statistics(run)
-        errors: Errors = {}
-        for done, layer in enumerate(run.plan.layers, start=1):
-            if layer.rank is not None:
-                sums = statistics.get(layer.name)
-                decomposition = decompose_target(model, layer.name, sums, run.recipe.method)
-                factors = decomposition.truncate(layer.rank)
-                bias = decomposition.bias(factors, linear_layer(model, layer.name).bias)
-                low_rank = LowRankLinear.from_factors(factors, bias)
-                errors[layer.name] = decomposition.relative_error(factors)
-                replace_layer(model, layer.name, finite(layer.name, low_rank))
-            yield Progress(done, len(run.plan.layers), "layer")
-        return errors
 
     def facts(self, run: Run) -> Iterator[Event]:
         yield LayersReported(layers=read_layer_reports(run))
@@ -69,12 +56,43 @@ class Factorize(Stage):
         return {"factorized_layers": len(errors), "weighted_error_max": max(errors, default=None)}
 
 
+def factorize_alone(run: Run, model: nn.Module) -> Generator[Progress, None, Errors]:
+    statistics = load_layer_statistics(run)
+    errors: Errors = {}
+    for done, layer in enumerate(run.plan.layers, start=1):
+        if layer.rank is not None:
+            sums = statistics.get(layer.name)
+            layers, errors[layer.name] = closed_form(run, model, layer.name, layer.rank, sums)
+            replace_layers(model, layers)
+        yield Progress(done, len(run.plan.layers), "layer")
+    return errors
+
+
+def closed_form(
+    run: Run, model: nn.Module, name: str, rank: int, statistics: LayerStatistics | None
+) -> tuple[Layers, float]:
+    """What takes the target's place, and its error."""
+    found = decompose_target(model, name, statistics, run.recipe.method)
+    factors = found.truncate(rank)
+    layers = replacement(model, name, found, factors)
+    for layer in layers.values():
+        finite(name, layer)
+    return layers, found.relative_error(factors)
+
+
 def refit_layers(run: Run, model: nn.Module) -> Generator[Progress, None, Errors]:
+    """A token embedding is read before all blocks, by tokens that nothing shifts: its factors are
+    those of its closed form."""
     config, statistics = run.recipe.refit, load_layer_statistics(run)
     assert not isinstance(config, NoRefit)
-    names = [layer.name for layer in run.plan.layers]
     ranks = {layer.name: layer.rank for layer in run.plan.layers if layer.rank is not None}
     errors: Errors = {}
+    ahead: Layers = {}
+    for layer in run.plan.layers:
+        if layer.use != "linear" and layer.rank is not None:
+            sums = statistics.get(layer.name)
+            layers, errors[layer.name] = closed_form(run, model, layer.name, layer.rank, sums)
+            ahead |= layers
 
     def solve(target: Target) -> nn.Module:
         name, dense, moments = target.name, target.layer, target.moments
@@ -84,12 +102,13 @@ def refit_layers(run: Run, model: nn.Module) -> Generator[Progress, None, Errors
         bias = refitted_bias(dense.weight, dense.bias, found.factors, moments)
         return finite(name, LowRankLinear.from_factors(found.factors, bias))
 
+    names = [layer.name for layer in run.plan.layers if layer.use == "linear"]
     examples = run.examples["train"].head(config.rows)
     batches = reading_batches(examples, config.batch_size, run.device)
     streams = run.checkpoints("factorize")
     shutil.rmtree(streams, ignore_errors=True)
     granularity = config.granularity
-    yield from refit_sequentially(model, names, ranks, batches, solve, granularity, streams)
+    yield from refit_sequentially(model, names, ranks, batches, solve, granularity, streams, ahead)
     return errors
 
 
@@ -115,7 +134,7 @@ def thinned(spectrum: np.ndarray) -> tuple[float, ...]:
     return tuple(float(value) for value in spectrum[places.round().astype(int)])
 
 
-def finite(name: str, layer: LowRankLinear) -> LowRankLinear:
+def finite(name: str, layer: nn.Module) -> nn.Module:
     """
     Raises:
         NumericalError: a factor holds a value that is not finite.

@@ -9,7 +9,7 @@ from torch import nn
 from core.compression.evaluation.predictions import predict
 from core.compression.methods.stage import Stage, Summary, Work
 from core.compression.methods.validation import Validation, refuse_hopeless
-from core.compression.models.layers import verify_targets
+from core.compression.models.factorized import verify_targets
 from core.compression.models.loading import LoadedModel, load_config, load_model, own_label_names
 from core.compression.progress import Progress
 from core.compression.run_state import Resolved, Run, write_json
