@@ -19,7 +19,7 @@ from core.compression.low_rank import LowRankLinear
 from core.compression.methods.sequential_refit import Target, refit_sequentially
 from core.compression.methods.stage import Stage, Summary, Work
 from core.compression.methods.stages.plan import FILE as SPECTRA_FILE
-from core.compression.methods.stages.statistics import load_layer_statistics
+from core.compression.methods.stages.statistics import load_layer_sums
 from core.compression.models.factorized import Layers
 from core.compression.models.layers import replace_layers
 from core.compression.progress import Progress
@@ -41,7 +41,7 @@ class Factorize(Stage):
     name = "factorize"
 
     def compute(self, run: Run, folder: Path) -> Work:
-        model, refits = run.load_dense(), run.recipe.refit.type != "none"
+        model, refits = run.load_unfactorized(), run.recipe.refit.type != "none"
         errors = yield from (refit_layers(run, model) if refits else factorize_alone(run, model))
         save_model(model, str(folder / "model.safetensors"))
         reports = layer_reports(run, errors)
@@ -57,7 +57,7 @@ class Factorize(Stage):
 
 
 def factorize_alone(run: Run, model: nn.Module) -> Generator[Progress, None, Errors]:
-    statistics = load_layer_statistics(run)
+    statistics = load_layer_sums(run)
     errors: Errors = {}
     for done, layer in enumerate(run.plan.layers, start=1):
         if layer.rank is not None:
@@ -83,7 +83,7 @@ def closed_form(
 def refit_layers(run: Run, model: nn.Module) -> Generator[Progress, None, Errors]:
     """A token embedding is read before all blocks, by tokens that nothing shifts: its factors are
     those of its closed form."""
-    config, statistics = run.recipe.refit, load_layer_statistics(run)
+    config, statistics = run.recipe.refit, load_layer_sums(run)
     assert not isinstance(config, NoRefit)
     ranks = {layer.name: layer.rank for layer in run.plan.layers if layer.rank is not None}
     errors: Errors = {}

@@ -15,7 +15,7 @@ from core.compression.factorization.targets import decompose_target
 from core.compression.layer_statistics import LayerStatistics
 from core.compression.methods.seeds import stage_seed
 from core.compression.methods.stage import Report, Stage, Summary, Work, obtain
-from core.compression.methods.stages.statistics import load_layer_statistics
+from core.compression.methods.stages.statistics import load_layer_sums
 from core.compression.models.layers import parameter_count
 from core.compression.progress import Progress
 from core.compression.run_state import Run, write_json
@@ -43,7 +43,7 @@ class Spectra(Stage):
     cached = True
 
     def compute(self, run: Run, folder: Path) -> Work:
-        model, statistics = run.load_dense(), load_layer_statistics(run)
+        model, statistics = run.load_unfactorized(), load_layer_sums(run)
         spectra: dict[str, Spectrum] = {}
         for done, layer in enumerate(run.targets, start=1):
             sums = statistics.get(layer.name)
@@ -66,7 +66,7 @@ class MakePlan(Stage):
     def compute(self, run: Run, folder: Path) -> Work:
         yield from obtain(Spectra(), run, reported_as=self.name)
         spectra = load_spectra(run.folder("spectra") / FILE)
-        model = run.load_dense()
+        model = run.load_unfactorized()
         if run.recipe.measures_plans:
             search = yield from begin_search(run, model, spectra)
             plan = yield from search_plan(search, folder)
@@ -93,7 +93,7 @@ def begin_search(
     run: Run, model: nn.Module, spectra: dict[str, Spectrum]
 ) -> Generator[Progress, None, Search]:
     """Every layer that may be factorized is decomposed once, and kept."""
-    statistics = load_layer_statistics(run)
+    statistics = load_layer_sums(run)
     layers = [each for each in run.targets if admissible_ranks(each, run.recipe.allocation)]
     decompositions: dict[str, Decomposition] = {}
     for done, layer in enumerate(layers, start=1):
