@@ -10,7 +10,7 @@ Hours on two threads: 1.1 for all 138 cells without fine-tuning, 0.6 for the 18 
 
 import argparse
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from benchmarks.sentiment import SEEDS, Dense, paired_drop
 from core.compression.methods.compressed import load_compressed
 from core.compression.methods.default import STAGES
 from core.compression.methods.stage import perform
+from core.compression.metrics.correlation import spearman
 from core.compression.run_state import Run
 
 KEEP_RATIOS = (0.1, 0.3, 0.05, 0.2, 0.45, 0.6)
@@ -150,19 +151,31 @@ def shown(cells: list[Cell]) -> str:
     return f"{drops.mean():.1f} ± {over_texts / len(cells) ** 0.5:.1f}"
 
 
-def prediction(cells: list[Cell]) -> str:
-    """Measured over predicted loss increase: the fitted factor, and how far cells lie from it."""
-    pairs = [
-        (cell["predicted_increase"], cell["measured_increase"])
+def predicting(cells: list[Cell]) -> list[Cell]:
+    """Plans of the two-sided method alone whose loss rose (table 7)."""
+    return [
+        cell
         for cell in cells
         if cell["method"] == "kfac" and not cell["recovered"] and cell["measured_increase"] > 0
     ]
-    if not pairs:
+
+
+def fitted_factor(cells: Sequence[Cell]) -> tuple[float, float]:
+    """Measured over predicted loss increase: its geometric mean and its geometric deviation."""
+    logs = np.log([cell["measured_increase"] / cell["predicted_increase"] for cell in cells])
+    return float(np.exp(logs.mean())), float(np.exp(logs.std()))
+
+
+def prediction(cells: list[Cell]) -> str:
+    found = predicting(cells)
+    if not found:
         return "no cells of kfac yet"
-    logs = np.log([measured / predicted for predicted, measured in pairs])
+    factor, spread = fitted_factor(found)
+    pairs = [[cell[f"{what}_increase"] for cell in found] for what in ("predicted", "measured")]
+    order = spearman(*(np.array(values) for values in pairs)).value
     return (
-        f"factor {np.exp(logs.mean()):.2f}, spread ×/÷ {np.exp(logs.std()):.2f} over "
-        f"{len(pairs)} plans of kfac"
+        f"factor {factor:.2f}, spread ×/÷ {spread:.2f}, rank correlation {order:.2f} over "
+        f"{len(found)} plans of kfac"
     )
 
 
