@@ -15,8 +15,8 @@ digits of Σ², thus 8 of Σ: what lies below is lost to the largest. Where Σ²
 `SQUARES_HOLD`, both roots are taken and the singular vectors of their product, which hold 16 digits
 of Σ itself. What the truncation leaves decides: rounding of Σ² turns U such that the squared error
 exceeds the optimum's by about eps² of (Σ_i Σ_i² / Σ_{i>k} Σ_i²)². So the ranks whose truncation
-leaves more than `SQUARES_HOLD` of all are cut from Σ² even where Σ² spans more, as it does under
-massive activations, and the product is decomposed only once a rank asks for it.
+leaves more than `SQUARES_HOLD` of all are cut from Σ² even where Σ² spans more, and the product is
+decomposed only once a rank asks for it.
 """
 
 from collections.abc import Callable
