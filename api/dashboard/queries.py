@@ -21,6 +21,8 @@ POINTS_IN_A_CURVE = 400
 UNTOLD_EVENTS = (
     "stage.started",
     "stage.progress",
+    "validation.measured",
+    "structure.reported",
     "stage.checkpoint",
     "stage.finished",
     "cache.used",

@@ -4,6 +4,8 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
+from core.recipe.events import LayerStructure
+
 T = TypeVar("T")
 
 
@@ -22,6 +24,27 @@ class Checkpointed:
     """A restart would continue after this step."""
 
     step: int
+
+
+@dataclass(frozen=True)
+class Validated:
+    """The validation split scored the model after so many steps."""
+
+    step: int
+    metric: str
+    value: float
+    loss: float
+    best: bool
+    """No earlier state that may be the result is as good."""
+
+
+@dataclass(frozen=True)
+class Structure:
+    """The matrices of a model whose structure is being trained, after so many steps."""
+
+    step: int
+    total: int
+    layers: tuple[LayerStructure, ...]
 
 
 @dataclass(frozen=True)

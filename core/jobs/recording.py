@@ -33,9 +33,28 @@ from core.recipe.events import (
 
 HISTORY_EVERY_S = 1.0
 """Progress enters the history at most this often; the stage's row always has the newest."""
+HISTORY_POINTS = 500
+"""And, of one unit, about so many times a stage: a long training's curve stays readable."""
 
 UNRECORDED = {"layers.reported": {"layers"}, "artifact.ready": {"directory"}}
 """Fields left out of the history: kept in tables of their own, or paths of the worker's disk."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The last progress of a stage that entered the history."""
+
+    moment: float
+    done: int
+    unit: str
+
+    def makes_idle(self, event: StageProgress, moment: float) -> bool:
+        """The event tells too little that this one did not."""
+        if event.done >= event.total:
+            return False
+        gone = event.done - self.done
+        is_near = event.unit == self.unit and 0 <= gone < event.total / HISTORY_POINTS
+        return is_near or moment - self.moment < HISTORY_EVERY_S
 
 
 @dataclass
@@ -45,7 +64,7 @@ class Recorder:
     claim: Claim
     project_id: str
     clock: Callable[[], float]
-    _recorded: dict[str, float] = field(default_factory=dict)
+    _recorded: dict[str, Kept] = field(default_factory=dict)
 
     def record(self, session: Session, events: Sequence[Event]) -> Requested | None:
         """Write events, all or none, and tell what was asked of the job. Fenced when it is lost."""
@@ -60,9 +79,9 @@ class Recorder:
         if not isinstance(event, StageProgress):
             return True
         last, moment = self._recorded.get(event.stage), self.clock()
-        if last is not None and event.done < event.total and moment - last < HISTORY_EVERY_S:
+        if last is not None and last.makes_idle(event, moment):
             return False
-        self._recorded[event.stage] = moment
+        self._recorded[event.stage] = Kept(moment, event.done, event.unit)
         return True
 
     def _append(self, session: Session, history: Sequence[Event], last_seq: int) -> None:

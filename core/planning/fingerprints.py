@@ -12,12 +12,12 @@ from core.recipe.training import TrainingConfig
 
 STAGE_VERSIONS: Mapping[str, int] = {
     "resolve": 2,
-    "adapt": 1,
+    "adapt": 2,
     "statistics": 2,
     "spectra": 3,
     "plan": 2,
     "factorize": 3,
-    "finetune": 1,
+    "finetune": 2,
     "evaluate": 3,
     "export": 2,
 }
@@ -26,7 +26,7 @@ STAGE_VERSIONS: Mapping[str, int] = {
 DTYPE = "float32"
 """What models are held in and statistics are summed in."""
 
-NOT_IN_RESULT = {"checkpoint_seconds"}
+NOT_IN_RESULT = {"checkpoint_seconds", "checkpoint_steps"}
 CANDIDATES = {"batch_size", "bootstrap_samples", "confidence"}
 """What candidate plans are evaluated by."""
 

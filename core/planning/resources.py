@@ -18,7 +18,7 @@ from core.planning.search_work import search_bytes, searched_rows
 from core.recipe.recipe import Recipe
 from core.recipe.refit import SequentialRefit
 from core.recipe.statistics import LARGEST_GRAM_SIDE, Statistic
-from core.recipe.training import DistillFinetune, TrainingConfig
+from core.recipe.training import DistillationConfig, TrainingConfig
 
 TRAINED_BYTES = 4 * BYTES
 """Of one parameter that AdamW trains: itself, its gradient, two moments."""
@@ -158,7 +158,7 @@ def peak_bytes(plan: Plan, recipe: Recipe) -> int:
     """Weights (with gradients and moments where trained), sums and activations of each stage."""
     adapting, taking, finetuning = stage_activations(plan.layers, recipe)
     dense = BYTES * plan.model_params_before
-    teacher = dense if isinstance(recipe.finetune, DistillFinetune) else 0
+    teacher = dense if isinstance(recipe.finetune, DistillationConfig) else 0
     parts = seen_at_once(plan.layers, recipe)
     return max(
         dense,
@@ -173,7 +173,7 @@ def total_flops(plan: Plan, recipe: Recipe, train_rows: int) -> int:
     """6 · weights · tokens of every pass; a teacher, a streamed pass and an answering candidate add
     a forward pass of 2, a refit has three of them."""
     dense, planned = weights_before(plan.layers), weights_after(plan.layers)
-    teacher = 2 * dense if isinstance(recipe.finetune, DistillFinetune) else 0
+    teacher = 2 * dense if isinstance(recipe.finetune, DistillationConfig) else 0
     rows = (
         6 * dense * (0 if recipe.adapt == "never" else recipe.adaptation.epochs * train_rows)
         + (8 if recipe.calibration.streamed else 6) * dense * calibration_rows(recipe, train_rows)

@@ -41,6 +41,42 @@ class StageProgress(RunEvent):
     """What is worth plotting at this point: loss, learning_rate, …"""
 
 
+class ValidationMeasured(RunEvent):
+    """A model in training was scored on the validation split."""
+
+    type: Literal["validation.measured"] = "validation.measured"
+    stage: str
+    step: int
+    metric: str
+    """The task's headline metric."""
+    value: float
+    loss: float
+    best: bool
+    """No earlier state of this training that may be its result is as good."""
+
+
+class LayerStructure(BaseModel):
+    """What one matrix has come to while its structure is trained."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    name: str
+    rank: int | None = None
+    """Of the matrix as it is computed with; null where it is not looked at."""
+    sparsity: float | None = None
+    """The share of its weights that are zero; null where that is not looked at."""
+
+
+class StructureReported(RunEvent):
+    """Ranks and sparsities of a model whose structure is trained, some 200 times in a training."""
+
+    type: Literal["structure.reported"] = "structure.reported"
+    stage: str
+    step: int
+    total: int
+    layers: tuple[LayerStructure, ...]
+
+
 class StageCheckpoint(RunEvent):
     """A restart would continue from here."""
 
@@ -177,6 +213,8 @@ Event = Annotated[
     RunnerReady
     | StageStarted
     | StageProgress
+    | ValidationMeasured
+    | StructureReported
     | StageCheckpoint
     | StageFinished
     | CacheUsed

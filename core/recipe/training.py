@@ -8,22 +8,37 @@ from core.recipe.config import Config
 from core.recipe.methods import FisherKind
 
 Adapt = Literal["auto", "always", "never"]
+ScheduleName = Literal["linear", "cosine", "constant"]
+Precision = Literal["float32", "bfloat16"]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 
 
 class TrainingConfig(Config):
-    """AdamW with linear warm-up and decay. The defaults are the papers' (lr 2e-5, batch 32)."""
+    """AdamW with warm-up and decay. The defaults are the papers' (lr 2e-5, batch 32)."""
 
     epochs: int = Field(default=3, ge=1, le=1000)
     batch_size: int = Field(default=32, ge=1, le=4096)
     accumulation: int = Field(default=1, ge=1, le=1024)
     """Gradient accumulation: a step's batch is taken in this many parts."""
     learning_rate: float = Field(default=2e-5, gt=0, le=1)
-    weight_decay: float = Field(default=0.0, ge=0, le=1)
+    schedule: ScheduleName = "linear"
+    """How the learning rate goes after its warm-up: to zero by a line or half a cosine, or not."""
     warmup_ratio: float = Field(default=0.06, ge=0, lt=1)
+    weight_decay: float = Field(default=0.0, ge=0, le=1)
     max_grad_norm: float = Field(default=1.0, gt=0)
+    """Gradients of a larger norm, over all parameters, are scaled down to it."""
+    precision: Precision = "float32"
+    """`bfloat16`: losses by autocast, on GPUs only; weights and validation stay float32."""
+    gradient_checkpointing: bool = False
+    """Activations inside a block are computed again, not kept: less memory, a third more work."""
+    validate_steps: int | None = Field(default=None, ge=1)
+    """The validation split scores the model after so many steps; null: after every epoch."""
+    patience: int | None = Field(default=None, ge=1)
+    """Training ends after so many validations without a better score; null: never early."""
     checkpoint_seconds: int = Field(default=60, ge=1)
-    """A training checkpoint is written at least this often."""
+    """A training checkpoint is written at least this often,"""
+    checkpoint_steps: int | None = Field(default=None, ge=1)
+    """and after so many steps; null: by time alone."""
 
 
 class CalibrationConfig(Config):
@@ -47,23 +62,48 @@ class NoFinetune(Config):
     type: Literal["none"] = "none"
 
 
-class PlainFinetune(TrainingConfig):
-    """Fine-tune the factors on the task loss, as the papers do."""
+class RecoveryConfig(TrainingConfig):
+    """Training of a factorized model; never ends below where it started."""
 
-    type: Literal["plain"] = "plain"
+    balance: bool = False
+    """Before the first step both factors of a layer get the same singular values."""
 
 
-class DistillFinetune(TrainingConfig):
-    """Fine-tune the factors with the dense model as teacher (logits and hidden states)."""
+class DistillationConfig(RecoveryConfig):
+    """The dense model as teacher (logits and hidden states), beside the task's labels."""
 
-    type: Literal["distill"] = "distill"
     temperature: float = Field(default=2.0, gt=0, le=100)
     task_weight: float = Field(default=0.5, ge=0)
     logits_weight: float = Field(default=0.5, ge=0)
     hidden_weight: float = Field(default=1.0, ge=0)
 
 
-Finetune = Annotated[NoFinetune | PlainFinetune | DistillFinetune, Field(discriminator="type")]
+class PlainFinetune(RecoveryConfig):
+    """Fine-tune the factors on the task loss, as the papers do."""
+
+    type: Literal["plain"] = "plain"
+
+
+class DistillFinetune(DistillationConfig):
+    """Fine-tune the factors with the dense model as teacher."""
+
+    type: Literal["distill"] = "distill"
+
+
+class AlternatingFinetune(DistillationConfig):
+    """Distillation into one factor of each layer at a time: the outer ones, then the inner ones.
+
+    What belongs to no factor (biases, norms, the head) trains all the time.
+    """
+
+    type: Literal["alternating"] = "alternating"
+    turn_steps: int = Field(default=20, ge=1)
+    """Steps on the outer factors, then as many on the inner ones."""
+
+
+Finetune = Annotated[
+    NoFinetune | PlainFinetune | DistillFinetune | AlternatingFinetune, Field(discriminator="type")
+]
 
 
 class EvaluationConfig(Config):

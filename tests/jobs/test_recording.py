@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import DataError
@@ -14,7 +16,7 @@ from core.database.tables import (
     SpectraRecord,
 )
 from core.jobs.claims import claim_next
-from core.jobs.recording import Recorder
+from core.jobs.recording import HISTORY_POINTS, Recorder
 from core.jobs.submission import submit
 from core.recipe.events import (
     CacheUsed,
@@ -55,8 +57,8 @@ def recorder(sessions: Sessions, clock: Clock) -> Recorder:
     return Recorder(job.claim, job.project_id, clock)
 
 
-def progress(done: int, *, stage: str = "resolve") -> StageProgress:
-    return StageProgress(stage=stage, done=done, total=100, unit="rows", eta_s=1.5)
+def progress(done: int, *, stage: str = "resolve", total: int = 100) -> StageProgress:
+    return StageProgress(stage=stage, done=done, total=total, unit="rows", eta_s=1.5)
 
 
 def layer(name: str) -> LayerReport:
@@ -95,6 +97,22 @@ def test_a_stage_from_start_to_end(sessions: Sessions, recorder: Recorder) -> No
         recorder.record(session, [end])
     assert (stage().state, stage().source, stage().seconds) == ("done", "cache", 2.5)
     assert stage().summary == {"rows": 100}
+
+
+def test_a_long_stage_enters_the_history_as_a_curve_of_bounded_length(
+    sessions: Sessions, recorder: Recorder, clock: Clock
+) -> None:
+    total = 4 * HISTORY_POINTS
+    with sessions.begin() as session:
+        for done in range(1, total + 1):
+            clock.now += 1.0
+            recorder.record(session, [progress(done, total=total)])
+    with sessions() as session:
+        rows = session.scalars(select(JobEvent.data).where(JobEvent.type == "stage.progress"))
+        done_at = [row["done"] for row in rows]
+    assert len(done_at) == HISTORY_POINTS + 1
+    assert (done_at[0], done_at[-1]) == (1, total)
+    assert max(b - a for a, b in pairwise(done_at)) == 4
 
 
 def test_progress_enters_the_history_first_last_and_once_a_second(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from core.compression.tasks.batches import Batch
 from core.compression.tasks.kind import TaskKind
-from core.recipe.training import DistillFinetune
+from core.recipe.training import DistillationConfig
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Distillation:
 
     task: TaskKind[Any]
     teacher: nn.Module
-    config: DistillFinetune
+    config: DistillationConfig
 
     def __call__(self, model: nn.Module, batch: Batch) -> Tensor:
         """The loss of each example: [b]."""

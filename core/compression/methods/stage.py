@@ -3,12 +3,13 @@
 import shutil
 from collections.abc import Generator, Iterator
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
 from typing import ClassVar, Literal
 
 from core.compression.cache import folder_bytes
-from core.compression.progress import Checkpointed, Notice, Progress
+from core.compression.progress import Checkpointed, Notice, Progress, Structure, Validated
 from core.compression.run_state import Run, write_json
 from core.recipe.events import (
     CacheUsed,
@@ -18,9 +19,11 @@ from core.recipe.events import (
     StageFinished,
     StageProgress,
     StageStarted,
+    StructureReported,
+    ValidationMeasured,
 )
 
-Report = Progress | Checkpointed | Notice
+Report = Progress | Checkpointed | Validated | Structure | Notice
 Work = Generator[Report | Event, None, None]
 Source = Literal["computed", "cache", "workspace", "skipped"]
 Summary = dict[str, str | int | float | bool | None]
@@ -124,6 +127,12 @@ def as_event(stage: str, report: Report | Event, pace: "Pace") -> Event:
             )
         case Checkpointed():
             return StageCheckpoint(stage=stage, step=report.step)
+        case Validated():
+            return ValidationMeasured(stage=stage, **asdict(report))
+        case Structure():
+            return StructureReported(
+                stage=stage, step=report.step, total=report.total, layers=report.layers
+            )
         case Notice():
             return LogLine(level=report.level, message=report.message, stage=stage)
         case _:

@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from core.compression.evaluation.predictions import predict
-from core.compression.finetuning.checkpoint import Score
+from core.compression.finetuning.score import Score
 from core.compression.progress import Progress
 from core.compression.run_state import Resolved, Run
 from core.compression.tasks.examples import Examples

@@ -7,7 +7,7 @@ that computes the same, so that W is [out, in] everywhere.
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from torch import nn
+from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from core.errors import ModelError
@@ -82,3 +82,25 @@ def parameter_count(model: nn.Module) -> int:
 
 def parameter_bytes(model: nn.Module) -> int:
     return sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+
+
+def replaced_parameter(model: nn.Module, old: nn.Parameter, new: nn.Parameter) -> None:
+    """Put the new parameter wherever the model holds the old one."""
+    for module in model.modules():
+        for name, held in list(module._parameters.items()):
+            if held is old:
+                setattr(module, name, new)
+
+
+def take_shapes(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Parameters and buffers of other shapes are put in place, empty, of those of a state dict;
+    what was one tensor under two names stays one."""
+    for name, old in dict(model.named_parameters()).items():
+        if tensors[name].shape != old.shape:
+            new = nn.Parameter(old.new_empty(tensors[name].shape), old.requires_grad)
+            replaced_parameter(model, old, new)
+    for name, buffer in dict(model.named_buffers()).items():
+        if name in tensors and tensors[name].shape != buffer.shape:
+            module, _, attribute = name.rpartition(".")
+            empty = buffer.new_empty(tensors[name].shape)
+            setattr(model.get_submodule(module), attribute, empty)

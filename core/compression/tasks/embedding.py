@@ -36,7 +36,7 @@ from core.compression.tasks.texts import read_texts, tokenize_texts
 from core.errors import RecipeError
 from core.recipe.methods import FisherKind
 from core.recipe.task import Embedding
-from core.recipe.training import Adapt, DistillFinetune, Finetune
+from core.recipe.training import Adapt, DistillationConfig, Finetune
 
 TEMPERATURE = 0.05
 """τ, as sentence embeddings are commonly trained (a scale of 20)."""
@@ -71,7 +71,7 @@ class EmbeddingKind(TaskKind[Embedding]):
         if finetune.type == "plain":
             raise RecipeError(
                 "Embeddings have no labels to fine-tune on.",
-                hint="Set finetune to 'distill', or to 'none'.",
+                hint="Set finetune to 'distill' or 'alternating', or to 'none'.",
                 pointer="/finetune",
             )
 
@@ -106,7 +106,7 @@ class EmbeddingKind(TaskKind[Embedding]):
         return off_diagonal(embeddings @ embeddings.detach().mT)
 
     def distillation_losses(
-        self, taught: Any, student: Any, batch: Batch, config: DistillFinetune
+        self, taught: Any, student: Any, batch: Batch, config: DistillationConfig
     ) -> Tensor:
         theirs, ours = self._both_similarities(taught, student, batch)
         target = (theirs / TEMPERATURE).softmax(1)

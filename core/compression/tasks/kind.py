@@ -20,7 +20,7 @@ from core.compression.tasks.examples import Examples
 from core.compression.tasks.rows import SourceRow
 from core.recipe.methods import FisherKind
 from core.recipe.task import DataTask
-from core.recipe.training import Adapt, DistillFinetune, Finetune
+from core.recipe.training import Adapt, DistillationConfig, Finetune
 
 Outputs = Mapping[str, NDArray[np.float64]]
 """What is kept of a model's answers to one split, by name: [examples, …]."""
@@ -124,7 +124,7 @@ class TaskKind(ABC, Generic[C]):
         return self.sampled_losses(answers, batch, generator)
 
     def distillation_losses(
-        self, taught: Any, student: Any, batch: Batch, config: DistillFinetune
+        self, taught: Any, student: Any, batch: Batch, config: DistillationConfig
     ) -> Tensor:
         """w_task · mean loss + w_logits · mean distance to the dense model's answers: [b]."""
         distances = self.distances(taught, student, batch, config.temperature)

@@ -1,90 +1,34 @@
 import shutil
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from core.compression.finetuning.checkpoint import CheckpointFolder, Score
 from core.compression.finetuning.distill import Distillation
-from core.compression.finetuning.schedule import Schedule, step_seed
-from core.compression.finetuning.training import Objective, Reports, TrainingReport, train
-from core.compression.models.loading import load_model
-from core.compression.progress import Checkpointed, Notice, Progress
-from core.compression.tasks.batches import Batch, make_batch, reading_batches
+from core.compression.finetuning.protocol import Objective
+from core.compression.finetuning.schedule import step_seed
+from core.compression.finetuning.score import Score
+from core.compression.finetuning.training import Reports
+from core.compression.progress import Checkpointed, Notice, Progress, Validated
+from core.compression.tasks.batches import Batch, make_batch
 from core.compression.tasks.examples import Examples
 from core.compression.tasks.kind import divergence
 from core.errors import DeviceMemoryError, NumericalError
 from core.recipe.training import DistillFinetune, TrainingConfig
-from tests.compression.tasks.reading import SINGLE, classified
-from tests.compression.tiny_models import save_classifier, sentences
-
-NAMES = ("bad", "good")
-CONFIG = TrainingConfig(epochs=2, batch_size=8, learning_rate=5e-3)
-SEED = 5
-task_loss = SINGLE.training_losses
-
-
-@pytest.fixture
-def examples(tmp_path: Path) -> Examples:
-    return classified(sentences(60), tmp_path)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return save_classifier(tmp_path / "model", NAMES)
-
-
-def fresh(folder: Path) -> nn.Module:
-    return load_model(folder, SINGLE.auto_class, NAMES).model
-
-
-def scored_on(examples: Examples) -> Any:
-    @torch.no_grad()
-    def validate(model: nn.Module) -> Generator[Progress, None, Score]:
-        right, loss = 0.0, 0.0
-        for batch in reading_batches(examples, 32, "cpu"):
-            logits = model(**batch.inputs).logits
-            right += float((logits.argmax(1) == batch.labels).sum())
-            loss += float(task_loss(model, batch).sum())
-            yield Progress(1, 1, "validation row")
-        return Score(right / len(examples), -loss / len(examples))
-
-    return validate
-
-
-def training(
-    model: nn.Module,
-    examples: Examples,
-    checkpoints: Path,
-    config: TrainingConfig = CONFIG,
-    objective: Objective = task_loss,
-    every: float = 1e9,
-    validate: Any = None,
-) -> Generator[Reports, None, TrainingReport]:
-    saved = CheckpointFolder(checkpoints, every)
-    scoring = validate or scored_on(examples)
-    return train(model, examples, objective, scoring, config, saved, seed=SEED)
-
-
-def finish(
-    work: Generator[Reports, None, TrainingReport], reports: list[Reports] | None = None
-) -> TrainingReport:
-    while True:
-        try:
-            report = next(work)
-        except StopIteration as finished:
-            outcome: TrainingReport = finished.value
-            return outcome
-        if reports is not None:
-            reports.append(report)
-
-
-def same(a: nn.Module, b: nn.Module) -> bool:
-    return all(torch.equal(x, y) for x, y in zip(a.parameters(), b.parameters(), strict=True))
+from tests.compression.finetuning.trainings import (
+    CONFIG,
+    finish,
+    fresh,
+    same,
+    scripted,
+    steps_of,
+    task_loss,
+    training,
+)
+from tests.compression.tasks.reading import SINGLE
 
 
 def undisturbed(folder: Path, examples: Examples, checkpoints: Path) -> nn.Module:
@@ -100,7 +44,7 @@ def test_training_learns_and_reports_every_step(
     config = TrainingConfig(epochs=12, batch_size=10, learning_rate=3e-3)
     reports: list[Reports] = []
     outcome = finish(training(model, examples, tmp_path / "c", config), reports)
-    steps = [r for r in reports if isinstance(r, Progress) and r.unit == "step"]
+    steps = steps_of(reports)
     assert [step.done for step in steps] == list(range(1, 73))
     assert steps[0].total == 72
     assert steps[-1].values["loss"] < 0.2 < steps[0].values["loss"]
@@ -157,31 +101,67 @@ def test_training_never_ends_below_where_it_started(
     folder: Path, examples: Examples, tmp_path: Path
 ) -> None:
     start, model = fresh(folder), fresh(folder)
-    scores = iter([Score(0.9, -0.3), Score(0.5, -0.2), Score(0.9, -0.4)])
-
-    def falling(model: nn.Module) -> Generator[Progress, None, Score]:
-        yield Progress(1, 1, "validation row")
-        return next(scores)
-
-    report = finish(training(model, examples, tmp_path / "checkpoints", validate=falling))
-    assert report.best_epoch == 0
+    falling = scripted(Score(0.9, -0.3), Score(0.5, -0.2), Score(0.9, -0.4))
+    reports: list[Reports] = []
+    work = training(model, examples, tmp_path / "checkpoints", validate=falling)
+    report = finish(work, reports)
+    assert report.keeps_start
+    assert report.as_json()["start_kept"] is True
     assert report.after == report.before == Score(0.9, -0.3)
     assert same(model, start)
+    assert [v.best for v in reports if isinstance(v, Validated)] == [True, False, False]
+
+
+def test_patience_ends_a_training_that_gains_nothing(
+    folder: Path, examples: Examples, tmp_path: Path
+) -> None:
+    scores = [0.5, 0.6, 0.55, 0.58, 0.9]
+    config = CONFIG.model_copy(update={"validate_steps": 3, "patience": 2})
+    reports: list[Reports] = []
+    work = training(
+        fresh(folder),
+        examples,
+        tmp_path / "c",
+        config,
+        validate=scripted(*(Score(value, 0.0) for value in scores)),
+    )
+    report = finish(work, reports)
+    assert (report.best_step, report.steps, report.planned_steps) == (3, 9, 16)
+    assert [v.step for v in reports if isinstance(v, Validated)] == [0, 3, 6, 9]
+    (notice,) = [r for r in reports if isinstance(r, Notice)]
+    assert "after step 9 of 16" in notice.message
+
+
+def test_patience_begins_anew_with_every_gain(
+    folder: Path, examples: Examples, tmp_path: Path
+) -> None:
+    rising = scripted(*(Score(value, 0.0) for value in (0.5, 0.4, 0.6, 0.5, 0.7)))
+    config = CONFIG.model_copy(update={"validate_steps": 4, "patience": 2})
+    report = finish(training(fresh(folder), examples, tmp_path / "c", config, validate=rising))
+    assert (report.best_step, report.steps) == (16, 16)
+
+
+def test_a_score_that_is_not_finite_is_an_error(
+    folder: Path, examples: Examples, tmp_path: Path
+) -> None:
+    broken = scripted(Score(0.5, -1.0), Score(0.5, float("nan")))
+    with pytest.raises(NumericalError, match="After step 8"):
+        finish(training(fresh(folder), examples, tmp_path / "c", validate=broken))
 
 
 def test_the_best_epoch_is_kept(folder: Path, examples: Examples, tmp_path: Path) -> None:
     scores = iter([Score(0.5, -1), Score(0.8, -0.6), Score(0.8, -0.5), Score(0.7, -0.1)])
     kept: list[dict[str, Tensor]] = []
 
-    def scripted(model: nn.Module) -> Generator[Progress, None, Score]:
+    def listening(model: nn.Module) -> Generator[Progress, None, Score]:
         kept.append({name: p.detach().clone() for name, p in model.named_parameters()})
         yield Progress(1, 1, "validation row")
         return next(scores)
 
     model = fresh(folder)
     config = TrainingConfig(epochs=3, batch_size=8, learning_rate=5e-3)
-    report = finish(training(model, examples, tmp_path / "c", config, validate=scripted))
-    assert report.best_epoch == 2
+    report = finish(training(model, examples, tmp_path / "c", config, validate=listening))
+    assert report.best_step == 16
     assert all(torch.equal(p, kept[2][name]) for name, p in model.named_parameters())
 
 
@@ -249,13 +229,6 @@ def test_divergence_is_kullback_leibler() -> None:
     p, q = torch.tensor([0.5, 0.3, 0.2]), torch.tensor([0.2, 0.2, 0.6])
     expected = (p * (p / q).log()).sum()
     assert torch.allclose(divergence(p.log()[None], q.log()[None] + 3), expected[None])
-
-
-def test_the_rate_climbs_and_falls_linearly() -> None:
-    schedule = Schedule.of(TrainingConfig(epochs=2, batch_size=10, warmup_ratio=0.2), examples=95)
-    rates = [schedule.learning_rate(step) / schedule.peak for step in range(20)]
-    assert rates[:5] == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.0])
-    assert rates[4:] == pytest.approx(np.linspace(1, 1 / 16, 16))
 
 
 def test_every_step_has_a_seed_of_its_own() -> None:

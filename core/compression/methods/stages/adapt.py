@@ -4,10 +4,10 @@ from pathlib import Path
 
 import torch
 
-from core.compression.finetuning.checkpoint import CheckpointFolder
 from core.compression.finetuning.training import train
 from core.compression.methods.seeds import stage_seed
 from core.compression.methods.stage import Stage, Summary, Work
+from core.compression.methods.training_checkpoints import open_checkpoints
 from core.compression.methods.validation import Validation, refuse_hopeless
 from core.compression.models.loading import load_model, save_model_folder
 from core.compression.run_state import Run, write_json
@@ -23,6 +23,7 @@ class Adapt(Stage):
     def compute(self, run: Run, folder: Path) -> Work:
         config, resolved = run.recipe.adaptation, run.resolved
         seed = stage_seed(run.recipe.seed, self.name)
+        checkpoints = yield from open_checkpoints(run, self.name, config)
         torch.manual_seed(seed)
         model = load_model(
             run.workspace.model,
@@ -38,9 +39,10 @@ class Adapt(Stage):
             run.task.training_losses,
             Validation(run, run.examples["validation"]),
             config,
-            CheckpointFolder(run.checkpoints(self.name), config.checkpoint_seconds),
+            checkpoints,
             seed=seed,
             device=run.device,
+            pointer="/adaptation",
         )
         refuse_hopeless(report.after, run.task, resolved)
         save_model_folder(model, folder)

@@ -4,16 +4,17 @@ from pathlib import Path
 
 from safetensors.torch import save_model
 
-from core.compression.finetuning.checkpoint import CheckpointFolder
-from core.compression.finetuning.distill import Distillation
-from core.compression.finetuning.training import Objective, train
+from core.compression.finetuning.balance import balance_factors
+from core.compression.finetuning.recovery import recovery
+from core.compression.finetuning.training import train
 from core.compression.methods.compressed import load_compressed
 from core.compression.methods.seeds import stage_seed
 from core.compression.methods.stage import Stage, Summary, Work
+from core.compression.methods.training_checkpoints import open_checkpoints
 from core.compression.methods.validation import Validation
 from core.compression.progress import Notice
 from core.compression.run_state import Run, write_json
-from core.recipe.training import DistillFinetune, NoFinetune, PlainFinetune
+from core.recipe.training import NoFinetune
 
 
 class Finetune(Stage):
@@ -25,18 +26,24 @@ class Finetune(Stage):
     def compute(self, run: Run, folder: Path) -> Work:
         config = run.recipe.finetune
         assert not isinstance(config, NoFinetune)
+        checkpoints = yield from open_checkpoints(run, self.name, config)
         model = load_compressed(run, "factorize")
+        if config.balance:
+            balance_factors(model)
+        chosen = recovery(config, run.task, run.load_dense)
         report = yield from train(
             model,
             run.examples["train"],
-            objective(run, config),
+            chosen.objective,
             Validation(run, run.examples["validation"]),
             config,
-            CheckpointFolder(run.checkpoints(self.name), config.checkpoint_seconds),
+            checkpoints,
             seed=stage_seed(run.recipe.seed, self.name),
             device=run.device,
+            hooks=chosen.hooks,
+            pointer="/finetune",
         )
-        if report.best_epoch == 0:
+        if report.keeps_start:
             yield Notice(
                 "Fine-tuning did not improve on the factorized model, which is kept as it was.",
                 "warning",
@@ -47,9 +54,3 @@ class Finetune(Stage):
     def summary(self, run: Run) -> Summary:
         training: Summary = run.read(self.name, "training.json")
         return training
-
-
-def objective(run: Run, config: PlainFinetune | DistillFinetune) -> Objective:
-    if config.type == "plain":
-        return run.task.training_losses
-    return Distillation(run.task, run.load_dense(), config)
