@@ -9,6 +9,7 @@ from functools import cached_property
 from time import monotonic
 from typing import Any, ClassVar
 
+import billiard.pool
 from celery import Celery, signals
 
 from core.database.sessions import make_engine, make_sessions
@@ -19,6 +20,10 @@ from core.settings import Settings, get_settings
 from core.storage.local import LocalStorage
 from worker.process import RUNNER
 from worker.supervisor import Supervisor, Workplace
+
+LAST_RESULT_WAITS = 10
+"""Tenths of a second that a closing pool child waits for its last result to be read. A main process
+that was told to stop may never read it, no result says anything here, and billiard waits 30 s."""
 
 
 def make_app(settings: Settings) -> Celery:
@@ -85,6 +90,7 @@ class Worker:
 
     def enter_child(self) -> None:
         self._pipe.enter_child()
+        billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = LAST_RESULT_WAITS
 
     def work(self, queue: str) -> None:
         """Claim and supervise while rows wait; a closing worker leaves the rest to others."""

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from pydantic import BaseModel
 
 from core.recipe.events import Event
 from core.recipe.methods import METHOD_CONFIGS
 from core.recipe.refit import SequentialRefit
-from core.recipe.training import CalibrationConfig
+from core.recipe.training import CalibrationConfig, Finetune
 from core.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,6 +45,14 @@ def test_every_method_has_a_page(method: str) -> None:
 )
 def test_every_field_of_refit_and_calibration_is_documented(page: str, field: str) -> None:
     assert f"| `{field}` |" in (ROOT / "docs" / page).read_text()
+
+
+@pytest.mark.parametrize("kind", get_args(get_args(Finetune)[0]), ids=lambda kind: kind.__name__)
+def test_every_kind_and_field_of_training_is_documented(kind: type[BaseModel]) -> None:
+    page = (ROOT / "docs" / "recovery.md").read_text()
+    assert f'"type": "{kind.model_fields["type"].default}"' in page
+    for field in set(kind.model_fields) - {"type"}:
+        assert f"| `{field}` |" in page, field
 
 
 @pytest.mark.parametrize(

@@ -212,6 +212,8 @@ def test_sigterm_to_the_main_process_hands_over(
     told = time.monotonic()
     wait_for_state(sessions, job, JobState.QUEUED)
     assert time.monotonic() - told < 3
+    wait_until(lambda: not children_of(main))
+    assert time.monotonic() - told < 10
     start_worker()
     wait_for_state(sessions, job, JobState.SUCCEEDED)
     assert assert_one_good_artifact(sessions, storage, job).crashes == 0

@@ -13,21 +13,25 @@ the best rank k is the oblique projection on k directions along their duals:
 U is found as the eigenvectors of Lᵀ S L, at half the cost of singular vectors. Float64 holds 16
 digits of Σ², thus 8 of Σ: what lies below is lost to the largest. Where Σ² spans more than
 `SQUARES_HOLD`, both roots are taken and the singular vectors of their product, which hold 16 digits
-of Σ itself.
+of Σ itself. What the truncation leaves decides: rounding of Σ² turns U such that the squared error
+exceeds the optimum's by about eps² of (Σ_i Σ_i² / Σ_{i>k} Σ_i²)². So the ranks whose truncation
+leaves more than `SQUARES_HOLD` of all are cut from Σ² even where Σ² spans more, and the product is
+decomposed only once a rank asks for it.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.compression.linalg import eigenpairs, inverse_of_kept, root
+from core.compression.linalg import eigenpairs, inverse_of_kept, root, tail_sums
 
 SQUARES_HOLD = 1e-10
-"""Smallest by largest Σ² at which projections from Σ² are as good as from Σ: the error's excess is
-about (1e-16 / SQUARES_HOLD)²."""
+"""Smallest by largest Σ², or left by all of Σ², at which projections from Σ² are as good as from Σ:
+the error's excess is about (1e-16 / SQUARES_HOLD)²."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +50,23 @@ def dual_bases(
     gram_root: Callable[[], Float[Tensor, "n q"]] | None = None,
 ) -> DualBases:
     """Of L and S; M is taken of S unless something better is at hand."""
-    found = from_squares(lower, gram)
-    if found.squares[-1] >= SQUARES_HOLD * found.squares[0]:
-        return found
-    return from_product(lower, root(gram) if gram_root is None else gram_root())
+    squared = from_squares(lower, gram)
+    if squared.squares[-1] >= SQUARES_HOLD * squared.squares[0]:
+        return squared
+    left = tail_sums(squared.squares)
+
+    @cache
+    def product() -> DualBases:
+        return from_product(lower, root(gram) if gram_root is None else gram_root())
+
+    def of(rank: int) -> DualBases:
+        return squared if left[rank] > SQUARES_HOLD * left[0] else product()
+
+    return DualBases(
+        squared.squares,
+        lambda rank: of(rank).directions(rank),
+        lambda rank: of(rank).duals(rank),
+    )
 
 
 def from_squares(lower: Float[Tensor, "n p"], gram: Float[Tensor, "n n"]) -> DualBases:

@@ -1,0 +1,81 @@
+"""Pictures for docs/, drawn from the grids: `python -m benchmarks.pictures`.
+
+Table 7: every plan of table 1 that predicts a loss increase, predicted times the one fitted factor
+against measured, on the validation rows. SVGs carry no date and no random ids: the same grid gives
+the same file.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("svg")
+mpl.rcParams |= {"svg.hashsalt": "rankwise", "font.size": 9, "font.family": "DejaVu Sans"}
+
+import matplotlib.pyplot as plt  # noqa: E402 (a backend is chosen first)
+from matplotlib.axes import Axes  # noqa: E402
+
+from benchmarks.grid import Cell, Grid  # noqa: E402
+from benchmarks.sentiment_methods import fitted_factor, predicting  # noqa: E402
+
+FOLDER = Path(__file__).parent.parent / "docs" / "pictures"
+INK, ACCENT, PAPER = "#4a4a4a", "#0b6e99", "#ffffff"
+MARKS = {"spectrum": "o", "uniform": "s"}
+
+
+def predicted_loss(cells: Sequence[Cell]) -> None:
+    factor, spread = fitted_factor(cells)
+    figure, axes = plt.subplots(figsize=(5.2, 4.2), facecolor=PAPER)
+    for allocation, mark in MARKS.items():
+        some = [cell for cell in cells if cell["allocation"] == allocation]
+        axes.scatter(
+            [factor * cell["predicted_increase"] for cell in some],
+            [cell["measured_increase"] for cell in some],
+            marker=mark, s=26, facecolor="none", edgecolor=ACCENT, label=f"{allocation} ranks",
+        )  # fmt: skip
+        for cell in some:
+            if cell["seed"] == cells[0]["seed"]:
+                label(axes, factor * cell["predicted_increase"], cell)
+    diagonal(axes)
+    axes.set_xlabel(f"predicted × {factor:.1f}")
+    axes.set_ylabel("measured loss increase")
+    axes.set_title(f"kfac, no fine-tuning; spread ×/÷ {spread:.2f}", color=INK, loc="left")
+    axes.legend(frameon=False)
+    save(figure, "predicted_loss")
+
+
+def label(axes: Axes, x: float, cell: Cell) -> None:
+    axes.annotate(
+        f"{cell['keep']:g}", (x, cell["measured_increase"]), xytext=(5, -3),
+        textcoords="offset points", color=INK, fontsize=7,
+    )  # fmt: skip
+
+
+def diagonal(axes: Axes) -> None:
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    low = min(axes.get_xlim()[0], axes.get_ylim()[0])
+    high = max(axes.get_xlim()[1], axes.get_ylim()[1])
+    axes.plot([low, high], [low, high], color=INK, linewidth=0.8)
+    axes.set_xlim(low, high)
+    axes.set_ylim(low, high)
+    axes.set_aspect("equal")
+    axes.tick_params(colors=INK)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+
+
+def save(figure: plt.Figure, name: str) -> None:
+    FOLDER.mkdir(exist_ok=True)
+    figure.tight_layout()
+    figure.savefig(FOLDER / f"{name}.svg", metadata={"Date": None})
+    plt.close(figure)
+
+
+def main() -> None:
+    predicted_loss(predicting(list(Grid("sentiment_methods.jsonl"))))
+
+
+if __name__ == "__main__":
+    main()
