@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 
 from core.compression.finetuning.cubic import CubicSchedule
@@ -8,7 +10,7 @@ def test_all_is_kept_at_first_and_as_asked_at_the_end() -> None:
     kept = [schedule.kept(1000, 123, step, 100) for step in range(101)]
     assert kept[:11] == [1000] * 11
     assert kept[70:] == [123] * 31
-    assert all(later <= earlier for earlier, later in zip(kept, kept[1:], strict=False))
+    assert all(later <= earlier for earlier, later in pairwise(kept))
 
 
 def test_it_is_cubic_between() -> None:
