@@ -80,14 +80,12 @@ def decompose(
 def sums_of_rows_and_columns(
     w: Float[Tensor, "out in"], statistics: LayerStatistics | None, config: LpafConfig
 ) -> tuple[Float[Tensor, "out"], Float[Tensor, "in"]]:
-    """r and c."""
-    if config.weights == "counts":
-        return sums_of_counts(w)
-    assert statistics is not None, "scores are kept while pruning, Fisher sums are asked for"
-    if config.weights == "scores":
-        scores = statistics.scores
-        return sums_of_counts(w) if scores is None else (scores.rows, scores.columns)
-    return statistics[Statistic.FISHER_OUT], statistics[Statistic.FISHER_IN]
+    """r and c. A layer that was not pruned has no scores: its weights count one each."""
+    if config.weights == "fisher":
+        assert statistics is not None, "the config asks for them"
+        return statistics[Statistic.FISHER_OUT], statistics[Statistic.FISHER_IN]
+    scores = statistics.scores if statistics and config.weights == "scores" else None
+    return sums_of_counts(w) if scores is None else (scores.rows, scores.columns)
 
 
 def sums_of_counts(

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -69,7 +70,7 @@ class PrunedLinear(nn.Module):
     @torch.no_grad()
     def standing(self) -> Tensor:
         """What weights stay by: [out, in]."""
-        return self.weight.abs() if self.scores is None else self.scores
+        return self.weight.abs() if self.scores is None else self.scores.detach()
 
 
 def put_pruned(model: nn.Module, names: Sequence[str], pruning: Pruning) -> dict[str, PrunedLinear]:
@@ -102,10 +103,19 @@ def top(scores: Tensor, count: int) -> Tensor:
     flat = scores.flatten()
     if count == 0 or count == len(flat):
         return torch.full_like(scores, count > 0, dtype=torch.bool)
-    least = flat.kthvalue(len(flat) - count + 1).values
-    above, equal = flat > least, flat == least
-    equal &= equal.cumsum(0) <= count - above.sum()
-    return (above | equal).view_as(scores)
+    least = nth_smallest(flat, len(flat) - count)
+    chosen = flat >= least
+    if int(chosen.sum()) > count:
+        above, equal = flat > least, flat == least
+        chosen = above | (equal & (equal.cumsum(0) <= count - above.sum()))
+    return chosen.view_as(scores)
+
+
+def nth_smallest(values: Tensor, n: int) -> Tensor:
+    """Counted from 0. NumPy's selection is some fifteen times as fast as torch's on a CPU."""
+    if values.is_cuda:
+        return values.kthvalue(n + 1).values
+    return torch.from_numpy(np.partition(values.numpy(), n)[n : n + 1])
 
 
 def top_of_all(scores: Sequence[Tensor], count: int) -> list[Tensor]:

@@ -85,6 +85,15 @@ def test_scores_against_the_oracle(shape: tuple[int, int]) -> None:
 
 
 @each_shape
+def test_where_nothing_was_pruned_there_are_no_scores(shape: tuple[int, int]) -> None:
+    problem = make_problem(*shape)
+    scores = LpafConfig(weights="scores")
+    for statistics in (None, LayerStatistics({}, 0, 0)):
+        found = decompose("layer", problem.weight, statistics, scores).truncate(2)
+        torch.testing.assert_close(found.product(), counted(problem).truncate(2).product())
+
+
+@each_shape
 def test_fisher_against_the_oracle(shape: tuple[int, int]) -> None:
     problem = sparse_problem(shape)
     found = decompose("layer", problem.weight, problem.statistics, LpafConfig(weights="fisher"))
