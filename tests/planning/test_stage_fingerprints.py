@@ -6,6 +6,8 @@ from core.planning import fingerprints as module
 from core.planning.fingerprints import STAGE_VERSIONS, stage_fingerprints, stages_of
 from core.recipe import Recipe
 from core.recipe.methods import METHOD_CONFIGS, MethodConfig
+from core.recipe.pruning import Pruning
+from core.recipe.training import MixedRankFinetune, RecoveryConfig, TrainingConfig
 from tests.planning.problems import MINIMAL, recipe_with
 
 BASE = recipe_with()
@@ -211,6 +213,28 @@ LPAF_STAGES = stages_of(lpaf({}))
 )
 def test_every_field_of_pruning_prunes_anew(field: dict[str, object]) -> None:
     assert changed(lpaf({}), lpaf(field)) == LPAF_STAGES[LPAF_STAGES.index("prune") :]
+
+
+def test_a_field_of_training_says_that_it_is_covered() -> None:
+    """Those that all trainings have are covered together: `epochs` above stands for them."""
+    named = {"scores", "keep_ratio", "selection", "start", "initial_warmup", "final_warmup"}
+    own = set(Pruning.model_fields) - set(TrainingConfig.model_fields)
+    assert own == named | {"score_learning_rate"}
+    mixed = {"sparse_probability", "low_rank_share", "consistency", "sparse_weights"}
+    assert (
+        set(MixedRankFinetune.model_fields) - set(RecoveryConfig.model_fields) - {"type"} == mixed
+    )
+
+
+@pytest.mark.parametrize(
+    "allocation", [{"type": "uniform", "min_rank": 2}, {"type": "uniform", "keep_dense": ["a"]}]
+)
+def test_what_a_planned_size_depends_on_prunes_anew(allocation: dict[str, object]) -> None:
+    after_prune = LPAF_STAGES[LPAF_STAGES.index("prune") :]
+    assert changed(lpaf({}), lpaf({}, allocation=allocation)) == after_prune
+    one, other = lpaf({"keep_ratio": 0.2}), lpaf({"keep_ratio": 0.2}, allocation=allocation)
+    expected = "prune" if "keep_dense" in allocation else "plan"
+    assert changed(one, other) == LPAF_STAGES[LPAF_STAGES.index(expected) :]
 
 
 def test_budgets_share_a_pruned_model_that_has_a_ratio_of_its_own() -> None:
