@@ -14,6 +14,7 @@ from core.compression.workspace import Workspace
 from core.errors import RecipeError
 from core.recipe import Recipe
 from core.recipe.events import (
+    ArtifactReady,
     CacheUsed,
     Event,
     RunSucceeded,
@@ -21,6 +22,9 @@ from core.recipe.events import (
     StageProgress,
     StructureReported,
 )
+from core.reporting.numbers import percent
+from core.reporting.result import Result
+from core.reporting.tables import pruning_rows
 from tests.compression.family_models import family_model
 from tests.compression.pipeline.test_killed_training import (
     at,
@@ -168,6 +172,23 @@ def test_sparsities_and_ranks_are_told_while_pruning(whole: Finished) -> None:
     assert len(shares) == 90
 
 
+def test_report_and_card_tell_what_pruning_left(whole: Finished) -> None:
+    (ready,) = [event for event in whole.events if isinstance(event, ArtifactReady)]
+    artifact = whole.workspace.directory / ready.directory
+    told = Result.model_validate(whole.result)
+    assert told.pruning is not None
+    after = percent(told.pruning.rank_shares[1])
+    page = " ".join((artifact / "report.html").read_text().split())
+    assert f"numerical rank of 100.0 % of the full one before pruning and of {after} after" in page
+    for row in pruning_rows(told):
+        cells = (row.layer, row.left, row.full_rank, row.before, row.after, row.exact, row.empty)
+        tagged = "".join(f"<td>{cell}</td>" for cell in cells)
+        assert tagged.replace("<td>", '<td class="words">', 1) in page
+    card = " ".join((artifact / "README.md").read_text().split())
+    assert "Pruned first, by movement: the numerical rank of a matrix went from 100.0 %" in card
+    assert "fine-tuning: mixed_rank" in card
+
+
 def test_pruned_only_the_result_is_the_pruned_model(finish: Make) -> None:
     budget = {"type": "keep_ratio", "value": 1}
     found = finish(method=lpaf(keep_ratio=0.1), budget=budget, finetune={"type": "none"})
@@ -256,13 +277,13 @@ def test_a_language_model_of_transposed_layers(tmp_path: Path) -> None:
     assert list(found.result["metrics"]) == ["dense", "factorized", "finetuned"]
 
 
-OFTEN = {"checkpoint_steps": 3, "validate_steps": 20, "accumulation": 2}
-PLACES = (at("prune", "step", 14), at("prune", "step", 70), at("finetune", "step", 11))
+OFTEN = {"checkpoint_steps": 3, "validate_steps": 10, "accumulation": 2}
+PLACES = (at("prune", "step", 14), at("prune", "step", 50), at("finetune", "step", 11))
 
 
 def test_killed_while_pruning_and_mixing_a_run_equals_an_undisturbed_one(tmp_path: Path) -> None:
     model = save_encoder(tmp_path / "encoder")
-    dataset = write_csv(tmp_path / "texts.csv", sentences(300))
+    dataset = write_csv(tmp_path / "texts.csv", sentences(200))
     changes = {
         "method": {**lpaf(score_learning_rate=0.01, **OFTEN), "weights": "scores"},
         "finetune": {**MIXED, **OFTEN},
