@@ -6,6 +6,8 @@ VENV ?= .venv
 # TORCH_INDEX=https://download.pytorch.org/whl/cpu, to be spared gigabytes of CUDA libraries.
 TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
+# Tests run side by side, each process on one thread.
+TEST_PROCESSES ?= $(shell nproc)
 BIN := $(VENV)/bin
 BENCHMARKS := statistics_pass plans job_start load openapi_cases
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
@@ -49,7 +51,7 @@ check: install  ## formatting, lint, types, one-way imports
 	@$(BIN)/lint-imports --no-cache | tail -n 3
 
 test: check  ## every test, with a real PostgreSQL and a real Redis-compatible server
-	@$(BIN)/python -m pytest -q
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist worksteal
 
 serve: install  ## start the service and stay up (http://127.0.0.1:8000/dashboard)
 	@$(BIN)/python -m core.embedded

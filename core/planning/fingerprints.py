@@ -111,6 +111,8 @@ def _planning(recipe: Recipe) -> dict[str, Any]:
     }
     if recipe.measures_plans:
         read["evaluation"] = recipe.evaluation.model_dump(mode="json", include=CANDIDATES)
+        if (refit := _refit(recipe)) is not None:
+            read["refit"] = refit
     return read
 
 

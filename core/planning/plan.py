@@ -144,5 +144,10 @@ class Plan(BaseModel):
         expected = None if factor is None or predicted is None else factor * predicted
         return self.model_copy(update={"loss_factor": factor, "expected_loss_increase": expected})
 
+    @property
+    def ranks(self) -> Ranks:
+        """None where a layer stays dense."""
+        return {layer.name: layer.rank for layer in self.layers}
+
     def rank_of(self, name: str) -> int | None:
         return next(layer.rank for layer in self.layers if layer.name == name)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from core.planning.blocks import blocks_of
 from core.planning.budgets import BYTES
 from core.planning.plan import LayerPlan, Plan
-from core.planning.search_work import search_bytes, searched_rows
+from core.planning.search_work import candidates, search_bytes, searched_rows
 from core.recipe.methods import LpafConfig
 from core.recipe.pruning import Pruning
 from core.recipe.recipe import Recipe
@@ -178,9 +178,16 @@ def peak_bytes(plan: Plan, recipe: Recipe) -> int:
         TRAINED_BYTES * plan.model_params_before + adapting if adapting else 0,
         pruning_bytes(plan, recipe) + pruning if pruning else 0,
         dense + taking + max(statistics_bytes(part, recipe) for part in parts),
-        dense + statistics_bytes(plan.layers, recipe) + search_bytes(plan.layers, recipe),
+        dense + statistics_bytes(plan.layers, recipe) + searching_bytes(plan, recipe),
         finetuning_bytes(plan, recipe) + teacher + finetuning if finetuning else 0,
     )
+
+
+def searching_bytes(plan: Plan, recipe: Recipe) -> int:
+    """Decompositions, and where candidates are refitted one more model."""
+    refits = candidates(recipe) > 0 and isinstance(recipe.refit, SequentialRefit)
+    refitted = BYTES * plan.model_params_before if refits else 0
+    return search_bytes(plan.layers, recipe) + refitted
 
 
 def pruning_bytes(plan: Plan, recipe: Recipe) -> int:
@@ -205,13 +212,14 @@ def finetuning_bytes(plan: Plan, recipe: Recipe) -> int:
 
 def total_flops(plan: Plan, recipe: Recipe, train_rows: int) -> int:
     """6 · weights · tokens of every pass; a teacher, a streamed pass and an answering candidate add
-    a forward pass of 2, a refit has three of them. A step with mixed ranks has two passes."""
+    a forward pass of 2, a refit has three of them, and every candidate its own refit. A step with
+    mixed ranks has two passes."""
     dense, planned = weights_before(plan.layers), weights_after(plan.layers)
     teacher = 2 * dense if isinstance(recipe.finetune, DistillationConfig) else 0
     rows = (
         6 * dense * (0 if recipe.adapt == "never" else recipe.adaptation.epochs * train_rows)
         + (8 if recipe.calibration.streamed else 6) * dense * calibration_rows(recipe, train_rows)
-        + 6 * dense * refit_rows(recipe, train_rows)
+        + 6 * dense * refit_rows(recipe, train_rows) * (1 + candidates(recipe))
         + 2 * dense * searched_rows(plan.layers, recipe, train_rows)
         + 6 * dense * epochs(pruning_of(recipe)) * train_rows
         + (6 * trained_weights(dense, planned, recipe) + teacher)

@@ -36,6 +36,14 @@ def searched_rows(layers: Sequence[LayerPlan], recipe: Recipe, train_rows: int) 
     return found
 
 
+def candidates(recipe: Recipe) -> int:
+    """Plans that are factorized and measured, at most."""
+    budget, allocation = recipe.budget, recipe.allocation
+    if isinstance(budget, MaxDropBudget):
+        return budget.evaluations
+    return allocation.trials if isinstance(allocation, BayesianAllocation) else 0
+
+
 def _measurements(layers: int, allocation: MeasuredAllocation) -> int:
     if isinstance(allocation, SensitivityAllocation):
         return layers * allocation.groups

@@ -108,8 +108,8 @@ def test_a_long_stage_enters_the_history_as_a_curve_of_bounded_length(
             clock.now += 1.0
             recorder.record(session, [progress(done, total=total)])
     with sessions() as session:
-        rows = session.scalars(select(JobEvent.data).where(JobEvent.type == "stage.progress"))
-        done_at = [row["done"] for row in rows]
+        progressing = select(JobEvent.data).where(JobEvent.type == "stage.progress")
+        done_at = [row["done"] for row in session.scalars(progressing.order_by(JobEvent.seq))]
     assert len(done_at) == HISTORY_POINTS + 1
     assert (done_at[0], done_at[-1]) == (1, total)
     assert max(b - a for a, b in pairwise(done_at)) == 4

@@ -1,6 +1,11 @@
 from core.planning.plan import TargetLayer
 from core.planning.planner import make_plan
-from core.planning.resources import Resources, estimate_resources, time_class
+from core.planning.resources import (
+    Resources,
+    estimate_resources,
+    searching_bytes,
+    time_class,
+)
 from tests.planning.problems import layers_of, recipe_with
 
 LAYERS = layers_of([(20, 20), (40, 20), (20, 40)])
@@ -95,6 +100,19 @@ def test_a_refit_has_three_forward_passes_over_its_rows() -> None:
     refit = resources(500, refit={"type": "sequential", "rows": 100}, **UNTRAINED).flops
     assert without is not None
     assert refit == without + 6 * 2000 * 100 * 128
+
+
+def test_every_measured_candidate_is_refitted_in_a_model_of_its_own() -> None:
+    refit = {"type": "sequential", "rows": 100}
+    search = {"allocation": {"type": "bayesian", "trials": 7, "rows": 50}}
+    without = resources(500, **search, **UNTRAINED)
+    found = resources(500, refit=refit, **search, **UNTRAINED)
+    assert without.flops is not None
+    assert found.flops == without.flops + 6 * 2000 * 100 * 128 * (1 + 7)
+    recipes = [recipe_with(**search, refit=r) for r in (refit, {"type": "none"})]
+    plan = make_plan(LAYERS, MODEL_PARAMS, recipes[0], None)
+    refitted, alone = (searching_bytes(plan, recipe) for recipe in recipes)
+    assert refitted == alone + 16_000
 
 
 def test_a_teacher_stands_beside_the_student() -> None:

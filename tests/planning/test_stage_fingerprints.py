@@ -123,6 +123,18 @@ def test_every_field_of_a_refit_factorizes_anew(field: dict[str, object]) -> Non
     assert changed(one, other) == after("factorize")
 
 
+@pytest.mark.parametrize(
+    "search",
+    [
+        {"budget": {"type": "max_drop", "abs": 0.1}},
+        {"allocation": {"type": "bayesian"}},
+    ],
+)
+def test_a_refit_plans_anew_where_candidates_are_measured(search: dict[str, object]) -> None:
+    one, other = (recipe_with(refit={"type": t}, **search) for t in ("none", "sequential"))
+    assert changed(one, other) == after("plan")
+
+
 @pytest.mark.parametrize("method", ["svd", "svd_llm", "fwsvd"])
 def test_other_statistics_leave_the_adapted_model(method: str) -> None:
     assert changed(BASE, recipe_with(method={"type": method})) == after("statistics")

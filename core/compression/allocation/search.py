@@ -1,6 +1,6 @@
 """What a plan is searched over."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ from torch import nn
 from core.compression.allocation.journal import Journal
 from core.compression.allocation.scorer import Measured, Scorer, layers_of_ranks
 from core.compression.factorization.decomposition import Decomposition
+from core.compression.models.factorized import Layers
 from core.compression.progress import Progress
 from core.compression.tasks.examples import Examples
 from core.compression.tasks.kind import TaskKind
@@ -32,6 +33,8 @@ class Search:
     journal: Journal
     seed: int
     device: str = "cpu"
+    refitted: Callable[[Ranks], Generator[Progress, None, Layers]] | None = None
+    """What the recipe's refit puts in a model of these ranks, where it has one."""
 
     def scorer(self, rows: int | None) -> Scorer:
         """On the validation split's first rows; on all where None."""
@@ -42,5 +45,9 @@ class Search:
         return plan_of(self.layers, self.model_params, ranks, self.spectra)
 
     def measured(self, scorer: Scorer, ranks: Ranks) -> Generator[Progress, None, Measured]:
-        layers = layers_of_ranks(self.model, self.decompositions, ranks)
+        """As the recipe would factorize it."""
+        if self.refitted is None:
+            layers = layers_of_ranks(self.model, self.decompositions, ranks)
+        else:
+            layers = yield from self.refitted(ranks)
         return (yield from scorer.replaced(layers))

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.compression.layer_statistics import LayerStatistics
-from core.compression.linalg import damped
+from core.compression.linalg import damped, gram
 from core.recipe.statistics import Statistic
 
 
@@ -26,7 +26,7 @@ def damped_output_gram(
 ) -> Float[Tensor, "out out"]:
     """C + ε_A · mean(diag A) · W Wᵀ."""
     amount = damping * statistics.traces[Statistic.INPUT_GRAM] / w.shape[1]
-    return statistics[Statistic.OUTPUT_GRAM].double() + amount * w @ w.T
+    return with_gram(statistics[Statistic.OUTPUT_GRAM].double(), amount, w.T)
 
 
 def damped_output_grad_gram(
@@ -42,7 +42,14 @@ def damped_input_grad_gram(
 ) -> Float[Tensor, "in in"]:
     """B + ε_G · mean(diag G) · Wᵀ W."""
     amount = damping * statistics.traces[Statistic.OUTPUT_GRAD_GRAM] / w.shape[0]
-    return statistics[Statistic.INPUT_GRAD_GRAM].double() + amount * w.T @ w
+    return with_gram(statistics[Statistic.INPUT_GRAD_GRAM].double(), amount, w)
+
+
+def with_gram(
+    sums: Float[Tensor, "n n"], amount: float, rows: Float[Tensor, "m n"]
+) -> Float[Tensor, "n n"]:
+    """``sums + amount · rowsᵀ rows``."""
+    return sums + amount * gram(rows) if amount > 0 else sums
 
 
 def row_space(
@@ -54,9 +61,9 @@ def row_space(
     D = E Wᵀ (W Wᵀ)⁻¹ is good to cond(W)² · 1e-16 of itself, which is plenty for a number that is
     only shown, at a quarter of a pseudoinverse's cost. The shift makes rank-deficient weights pass.
     """
-    gram = weight @ weight.T
-    trace = float(gram.trace()) or 1.0
-    lower = torch.linalg.cholesky(damped(gram, len(gram) * torch.finfo(gram.dtype).eps * trace))
+    rows = gram(weight.T)
+    trace = float(rows.trace()) or 1.0
+    lower = torch.linalg.cholesky(damped(rows, len(rows) * torch.finfo(rows.dtype).eps * trace))
     return torch.cholesky_solve(weight @ error.T, lower).T
 
 

@@ -29,7 +29,7 @@ from core.compression.factorization.dual_bases import dual_bases
 from core.compression.factorization.grams import damped_input_gram, damped_output_gram, row_space
 from core.compression.factorization.loss_unit import kronecker_unit
 from core.compression.layer_statistics import LayerStatistics
-from core.compression.linalg import eigenpairs, root, tail_sums
+from core.compression.linalg import eigenpairs, gram, root, tail_sums
 from core.compression.low_rank import Factors
 from core.recipe.methods import SvdLlmConfig
 from core.recipe.statistics import Statistic
@@ -77,7 +77,7 @@ def from_input_gram(
     mean_input: Float[Tensor, "in"] | None = None,
 ) -> Decomposition:
     w = weight.double()
-    bases = dual_bases(root(a), w.T @ w, lambda: w.T)
+    bases = dual_bases(root(a), gram(w), lambda: w.T)
     costs = rank_costs(lambda: bases.directions(w.shape[1]), statistics, Statistic.INPUT_GRAD_GRAM)
     increase = None if costs is None else tail_sums(costs)
 

@@ -35,7 +35,7 @@ def test_the_cookie_is_secure_where_the_connection_is(api: Api) -> None:
     assert "secure" in response.headers["set-cookie"].lower()
 
 
-@pytest.mark.parametrize("token", ["", "rw_nonsense", keys.generate()])
+@pytest.mark.parametrize("token", ["", "rw_nonsense", pytest.param(keys.generate(), id="nobody's")])
 def test_a_wrong_key_stays_outside_and_is_not_shown_again(stranger: Browser, token: str) -> None:
     response = stranger.sign_in(token)
     assert response.status_code == 401

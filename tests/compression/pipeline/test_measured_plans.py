@@ -8,11 +8,16 @@ from typing import Any
 
 import pytest
 
+from core.compression.allocation.scorer import Scorer
+from core.compression.methods.compressed import load_compressed
+from core.compression.models.factorized import factorized_layers
 from core.compression.pipeline import run
+from core.compression.run_state import Run
 from core.compression.workspace import Workspace
 from core.planning.plan import Plan
 from core.recipe import Recipe
 from core.recipe.events import Event, RunSucceeded, StageCheckpoint, StageFinished
+from tests.compression.allocation.searches import finished
 from tests.compression.tiny_models import (
     BAD,
     GOOD,
@@ -34,12 +39,14 @@ BOTH = {
     "budget": {"type": "max_drop", "abs": 0.1, "evaluations": 3},
     "allocation": {"type": "sensitivity", "groups": 3, "measure": "single", "rows": 30},
 }
+REFITTED = {**MAX_DROP, "refit": {"type": "sequential", "rows": 64}}
 PREDICTED = {"allocation": {"type": "spectrum"}}
 SEARCHES = {
     "max_drop": MAX_DROP,
     "sensitivity": SENSITIVITY,
     "bayesian": BAYESIAN,
     "max_drop + sensitivity": BOTH,
+    "max_drop + refit": REFITTED,
 }
 SPLITS = ["train"] * 8 + ["validation"] * 3 + ["test"] * 2
 
@@ -198,6 +205,26 @@ def test_the_result_lists_the_candidates_and_the_factor(
     (summary,) = [e.summary for e in events if isinstance(e, StageFinished) and e.stage == "plan"]
     assert summary["candidates"] == 5
     assert summary["expected_loss_increase"] == told["expected_loss_increase"]
+
+
+def test_candidates_are_refitted_as_the_model_will_be(
+    tmp_path: Path, model: Path, dataset: Path
+) -> None:
+    """The plan that was taken measured, as a candidate, what its own refitted model measures."""
+    workspace = make_workspace(tmp_path, model, dataset)
+    recipe = recipe_of(workspace, **MAX_DROP, refit={"type": "sequential", "rows": 64})
+    result, _ = outcome(workspace, recipe)
+    told = result["plan"]
+    (taken,) = [c for c in told["candidates"] if c["keep_ratio"] == told["keep_ratio"]]
+    started = Run.begin(recipe, workspace)
+    scorer = Scorer(started.load_dense(), started.task, started.examples["validation"], 32)
+    factorized = load_compressed(started, "factorize")
+    found = finished(scorer.replaced(factorized_layers(factorized)))
+    assert taken["value"] == pytest.approx(found.metrics["loss"].value, abs=1e-9)
+    alone = {**MAX_DROP, "refit": {"type": "none"}}
+    plain, _ = outcome(workspace, recipe_of(workspace, **alone))
+    drops = [each["drop"] for each in told["candidates"]]
+    assert drops[0] != plain["plan"]["candidates"][0]["drop"]
 
 
 def test_a_plan_of_one_budget_is_measured_once(tmp_path: Path, model: Path, dataset: Path) -> None:

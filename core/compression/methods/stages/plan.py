@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from torch import nn
@@ -13,9 +14,11 @@ from core.compression.allocation.sensitivity import measured_increases
 from core.compression.factorization.decomposition import Decomposition
 from core.compression.factorization.targets import decompose_target
 from core.compression.layer_statistics import LayerStatistics
+from core.compression.methods.factor_layers import factor_layers
 from core.compression.methods.seeds import stage_seed
 from core.compression.methods.stage import Report, Stage, Summary, Work, obtain
 from core.compression.methods.stages.statistics import load_layer_sums
+from core.compression.models.factorized import Layers, factorized_layers
 from core.compression.models.layers import parameter_count
 from core.compression.progress import Progress
 from core.compression.run_state import Run, write_json
@@ -23,11 +26,12 @@ from core.compression.statistics.phi import phi
 from core.planning.allocation.sensitivity import Increases
 from core.planning.budgets import admissible_ranks
 from core.planning.left import left_modules
-from core.planning.plan import Plan, Spectrum
+from core.planning.plan import Plan, Ranks, Spectrum
 from core.planning.planner import make_plan
 from core.planning.spectra import load_spectra, save_spectra
 from core.recipe.budget import SensitivityAllocation
 from core.recipe.events import Event, SpectraReady
+from core.recipe.refit import NoRefit
 from core.recipe.statistics import Statistic
 
 FILE = "spectra.npz"
@@ -112,7 +116,15 @@ def begin_search(
         journal=Journal(run.checkpoints("plan") / "journal.json"),
         seed=stage_seed(run.recipe.seed, "plan"),
         device=run.device,
+        refitted=None if isinstance(run.recipe.refit, NoRefit) else partial(refitted_layers, run),
     )
+
+
+def refitted_layers(run: Run, ranks: Ranks) -> Generator[Progress, None, Layers]:
+    """In a model of its own."""
+    model = run.load_unfactorized()
+    yield from factor_layers(run, model, ranks, run.checkpoints("plan") / "streams")
+    return dict(factorized_layers(model))
 
 
 def search_plan(search: Search, folder: Path) -> Generator[Report, None, Plan]:
