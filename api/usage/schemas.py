@@ -15,7 +15,7 @@ class StoredBytes(BaseModel):
     models: int
     artifacts: int
     cache: int
-    """Adapted models and statistics, which are dropped when room is needed."""
+    """Adapted and pruned models and statistics, which are dropped when room is needed."""
 
 
 class Usage(BaseModel):

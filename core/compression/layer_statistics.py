@@ -9,6 +9,16 @@ from core.recipe.statistics import Statistic
 
 
 @dataclass(frozen=True)
+class PruningScores:
+    """Σ |S| of the weights that pruning left, float64."""
+
+    rows: Tensor
+    """[out]"""
+    columns: Tensor
+    """[in]"""
+
+
+@dataclass(frozen=True)
 class LayerStatistics:
     """Sums over `examples` calibration examples, `tokens` of whose tokens the layer saw."""
 
@@ -24,6 +34,8 @@ class LayerStatistics:
     on the larger side, whose Gram is not kept."""
     reliability: dict[Statistic, float] = field(default_factory=dict)
     """Split-half reliability, see `split_half`; empty where there were no two halves."""
+    scores: PruningScores | None = None
+    """No pass's own: kept where the layer was pruned."""
 
     def __getitem__(self, statistic: Statistic) -> Tensor:
         return self.sums[statistic]

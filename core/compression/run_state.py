@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
+from safetensors.torch import load_model as load_weights
 from torch import nn
 
 from core.compression.cache import Cache
@@ -168,6 +169,13 @@ class Run:
                 pad_token_id=self.tokenizer.pad_token_id,
                 device=self.device,
             ).model
+
+    def load_unfactorized(self) -> nn.Module:
+        """The model that is factorized: the dense one, or as the method has pruned it."""
+        model = self.load_dense()
+        if "prune" in self.recipe.method.stages:
+            load_weights(model, self.folder("prune") / "model.safetensors")
+        return model
 
 
 def write_once(path: Path, content: Any) -> None:

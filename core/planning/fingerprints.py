@@ -7,12 +7,14 @@ algorithm. Equal fingerprints mean that an output made before, by this job or an
 from collections.abc import Mapping
 from typing import Any
 
+from core.recipe.methods import LpafConfig
 from core.recipe.recipe import Recipe, fingerprint
 from core.recipe.training import TrainingConfig
 
 STAGE_VERSIONS: Mapping[str, int] = {
     "resolve": 2,
     "adapt": 2,
+    "prune": 1,
     "statistics": 2,
     "spectra": 3,
     "plan": 2,
@@ -39,12 +41,20 @@ def stage_fingerprints(recipe: Recipe, model_digest: str, dataset_sha256: str) -
     reads = stage_inputs(recipe, model_digest, dataset_sha256)
     fingerprints: dict[str, str] = {}
     parent = None
-    for stage, version in STAGE_VERSIONS.items():
+    for stage in stages_of(recipe):
+        version = STAGE_VERSIONS[stage]
         parent = fingerprint(
             {"stage": stage, "version": version, "parent": parent, "reads": reads[stage]}
         )
         fingerprints[stage] = parent
     return fingerprints
+
+
+def stages_of(recipe: Recipe) -> list[str]:
+    """The method's own, and the spectra that its plan is made from."""
+    stages = list(recipe.method.stages)
+    stages.insert(stages.index("plan"), "spectra")
+    return stages
 
 
 def stage_inputs(recipe: Recipe, model_digest: str, dataset_sha256: str) -> dict[str, Any]:
@@ -61,19 +71,33 @@ def stage_inputs(recipe: Recipe, model_digest: str, dataset_sha256: str) -> dict
             "training": _training(recipe.adaptation),
             "seed": recipe.seed,
         },
+        "prune": _pruning(recipe),
         "statistics": {
             "calibration": recipe.calibration.model_dump(mode="json", exclude={"phi"}),
             "embeddings": recipe.embeddings,
             "wide": _required(recipe, 1, 2),
             "tall": _required(recipe, 2, 1),
         },
-        "spectra": recipe.method.model_dump(mode="json"),
+        "spectra": recipe.method.model_dump(mode="json", exclude={"pruning"}),
         "plan": _planning(recipe),
         "factorize": _refit(recipe),
         "finetune": _training(recipe.finetune),
         "evaluate": recipe.evaluation.model_dump(mode="json"),
         "export": sorted(recipe.exports),
     }
+
+
+def _pruning(recipe: Recipe) -> dict[str, Any] | None:
+    """With a ratio of its own, budgets share the pruned model."""
+    if not isinstance(recipe.method, LpafConfig):
+        return None
+    pruning = recipe.method.pruning
+    by_budget = {
+        "budget": recipe.budget.model_dump(mode="json"),
+        "allocation": recipe.allocation.model_dump(mode="json"),
+    }
+    dense = {"keep_dense": sorted(recipe.allocation.keep_dense)}
+    return _training(pruning) | (by_budget if pruning.keep_ratio is None else dense)
 
 
 def _refit(recipe: Recipe) -> dict[str, Any] | None:

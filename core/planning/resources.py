@@ -15,10 +15,12 @@ from core.planning.blocks import blocks_of
 from core.planning.budgets import BYTES
 from core.planning.plan import LayerPlan, Plan
 from core.planning.search_work import candidates, search_bytes, searched_rows
+from core.recipe.methods import LpafConfig
+from core.recipe.pruning import Pruning
 from core.recipe.recipe import Recipe
 from core.recipe.refit import SequentialRefit
 from core.recipe.statistics import LARGEST_GRAM_SIDE, Statistic
-from core.recipe.training import DistillationConfig, TrainingConfig
+from core.recipe.training import DistillationConfig, MixedRankFinetune, TrainingConfig
 
 TRAINED_BYTES = 4 * BYTES
 """Of one parameter that AdamW trains: itself, its gradient, two moments."""
@@ -48,8 +50,8 @@ class Resources(BaseModel):
     """4 · batch · max_length · Σ (in + out) of the largest batch: what a backward pass keeps. Of an
     embedding dim, and of a tied one the head's dim and vocab as well."""
     peak_bytes: int
-    """Largest of: training the dense model, the statistics pass, the search for a plan that has to
-    be measured, training the planned one."""
+    """Largest of: training the dense model, pruning it, the statistics pass, the search for a plan
+    that has to be measured, training the planned one."""
     flops: int | None
     """Training, statistics and refit over all their rows, at 6 · target weights per token (forward
     2, backward 4), and 2 for every row that a candidate plan answers; None where the number of rows
@@ -115,15 +117,26 @@ def numbers_in(statistic: Statistic, layer: LayerPlan) -> int:
     return side * side if side <= LARGEST_GRAM_SIDE else side
 
 
-def stage_activations(layers: Sequence[LayerPlan], recipe: Recipe) -> tuple[int, int, int]:
-    """Bytes kept for the backward pass while adapting, taking statistics, fine-tuning."""
+def stage_activations(layers: Sequence[LayerPlan], recipe: Recipe) -> tuple[int, int, int, int]:
+    """Bytes kept for the backward pass while adapting, pruning, taking statistics, fine-tuning,
+    which with mixed ranks keeps two passes."""
     per_row = activations_per_row(layers, recipe)
     at_once = max(activations_per_row(part, recipe) for part in seen_at_once(layers, recipe))
     return (
         per_row * (0 if recipe.adapt == "never" else rows_at_once(recipe.adaptation)),
+        per_row * rows_at_once(pruning_of(recipe)),
         at_once * (recipe.calibration.batch_size if recipe.needs_statistics else 0),
-        per_row * rows_at_once(recipe.finetune),
+        per_row * rows_at_once(recipe.finetune) * passes(recipe),
     )
+
+
+def pruning_of(recipe: Recipe) -> Pruning | None:
+    return recipe.method.pruning if isinstance(recipe.method, LpafConfig) else None
+
+
+def passes(recipe: Recipe) -> int:
+    """Of a step of fine-tuning through the model."""
+    return 2 if isinstance(recipe.finetune, MixedRankFinetune) else 1
 
 
 def activations_per_row(layers: Sequence[LayerPlan], recipe: Recipe) -> int:
@@ -156,16 +169,17 @@ def rows_at_once(config: object) -> int:
 
 def peak_bytes(plan: Plan, recipe: Recipe) -> int:
     """Weights (with gradients and moments where trained), sums and activations of each stage."""
-    adapting, taking, finetuning = stage_activations(plan.layers, recipe)
+    adapting, pruning, taking, finetuning = stage_activations(plan.layers, recipe)
     dense = BYTES * plan.model_params_before
     teacher = dense if isinstance(recipe.finetune, DistillationConfig) else 0
     parts = seen_at_once(plan.layers, recipe)
     return max(
         dense,
         TRAINED_BYTES * plan.model_params_before + adapting if adapting else 0,
+        pruning_bytes(plan, recipe) + pruning if pruning else 0,
         dense + taking + max(statistics_bytes(part, recipe) for part in parts),
         dense + statistics_bytes(plan.layers, recipe) + searching_bytes(plan, recipe),
-        TRAINED_BYTES * plan.model_params_after + teacher + finetuning if finetuning else 0,
+        finetuning_bytes(plan, recipe) + teacher + finetuning if finetuning else 0,
     )
 
 
@@ -176,9 +190,30 @@ def searching_bytes(plan: Plan, recipe: Recipe) -> int:
     return search_bytes(plan.layers, recipe) + refitted
 
 
+def pruning_bytes(plan: Plan, recipe: Recipe) -> int:
+    """The dense model in training; for each target weight its score and that one's gradient, the
+    masked weight and that one's, a moment pair where Adam moves scores, and a byte of mask."""
+    pruning = pruning_of(recipe)
+    assert pruning is not None
+    adam = pruning.score_learning_rate is not None
+    scores = 0 if pruning.scores == "magnitude" else 4 if adam else 2
+    per_weight = BYTES * (scores + 2) + 1
+    return TRAINED_BYTES * plan.model_params_before + per_weight * plan.target_params_before
+
+
+def finetuning_bytes(plan: Plan, recipe: Recipe) -> int:
+    """The planned model in training; with mixed ranks the pruned weights and their mask too."""
+    planned = TRAINED_BYTES * plan.model_params_after
+    if not isinstance(recipe.finetune, MixedRankFinetune):
+        return planned
+    trains = recipe.finetune.sparse_weights == "trainable"
+    return planned + (1 + (TRAINED_BYTES if trains else BYTES)) * plan.target_params_before
+
+
 def total_flops(plan: Plan, recipe: Recipe, train_rows: int) -> int:
     """6 · weights · tokens of every pass; a teacher, a streamed pass and an answering candidate add
-    a forward pass of 2, a refit has three of them, and every candidate its own refit."""
+    a forward pass of 2, a refit has three of them, and every candidate its own refit. A step with
+    mixed ranks has two passes."""
     dense, planned = weights_before(plan.layers), weights_after(plan.layers)
     teacher = 2 * dense if isinstance(recipe.finetune, DistillationConfig) else 0
     rows = (
@@ -186,9 +221,22 @@ def total_flops(plan: Plan, recipe: Recipe, train_rows: int) -> int:
         + (8 if recipe.calibration.streamed else 6) * dense * calibration_rows(recipe, train_rows)
         + 6 * dense * refit_rows(recipe, train_rows) * (1 + candidates(recipe))
         + 2 * dense * searched_rows(plan.layers, recipe, train_rows)
-        + (6 * planned + teacher) * epochs(recipe.finetune) * train_rows
+        + 6 * dense * epochs(pruning_of(recipe)) * train_rows
+        + (6 * trained_weights(dense, planned, recipe) + teacher)
+        * epochs(recipe.finetune)
+        * train_rows
     )
     return rows * recipe.task.max_length
+
+
+def trained_weights(dense: int, planned: int, recipe: Recipe) -> int:
+    """What a row of fine-tuning multiplies by: with mixed ranks the pruned weights as often as they
+    are taken in the mean, p_0 · (1 − low_rank_share) / 2, else the factors, in each pass."""
+    config = recipe.finetune
+    if not isinstance(config, MixedRankFinetune):
+        return planned
+    often = config.sparse_probability * (1 - config.low_rank_share) / 2
+    return round(2 * (often * dense + (1 - often) * planned))
 
 
 def calibration_rows(recipe: Recipe, train_rows: int) -> int:

@@ -10,9 +10,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from core.recipe.config import Config
+from core.recipe.pruning import Pruning
 from core.recipe.statistics import Statistic, one_sided, two_sided
-
-FisherKind = Literal["empirical", "true"]
 
 
 class MethodConfig(Config):
@@ -177,8 +176,50 @@ class TfwsvdConfig(MethodConfig):
         return frozenset({Statistic.FISHER})
 
 
+class LpafConfig(MethodConfig):
+    """Low-rank prune-and-factorize: weights are pruned in training, then what is left factorized.
+
+    Rebuilt from the paper's abstract. Its third part is `"finetune": {"type": "mixed_rank"}`.
+    """
+
+    type: Literal["lpaf"] = "lpaf"
+    pruning: Pruning = Pruning()
+    weights: Literal["counts", "scores", "fisher"] = "counts"
+    """What a row's and a column's errors count by, summed over the weights that are left in it:
+    one each, the size of their pruning scores, or the Fisher information."""
+
+    title: ClassVar[str] = "LPAF"
+    citation: ClassVar[str] = (
+        "Ren & Zhu, Low-rank prune-and-factorize for language model compression, 2023 "
+        "(rebuilt from its abstract)"
+    )
+    summary: ClassVar[str] = "Movement pruning, sparsity-aware SVD, mixed-rank fine-tuning."
+    stages: ClassVar[tuple[str, ...]] = (
+        "resolve",
+        "adapt",
+        "prune",
+        "statistics",
+        "plan",
+        "factorize",
+        "finetune",
+        "evaluate",
+        "export",
+    )
+
+    def required_statistics(self, out_features: int, in_features: int) -> frozenset[Statistic]:
+        sides = frozenset({Statistic.FISHER_IN, Statistic.FISHER_OUT})
+        return sides if self.weights == "fisher" else frozenset()
+
+
 Method = Annotated[
-    SvdConfig | FwsvdConfig | TfwsvdConfig | AsvdConfig | SvdLlmConfig | BolacoConfig | KfacConfig,
+    SvdConfig
+    | FwsvdConfig
+    | TfwsvdConfig
+    | AsvdConfig
+    | SvdLlmConfig
+    | BolacoConfig
+    | KfacConfig
+    | LpafConfig,
     Field(discriminator="type"),
 ]
 
@@ -192,5 +233,6 @@ METHOD_CONFIGS: dict[str, type[MethodConfig]] = {
         SvdLlmConfig,
         BolacoConfig,
         KfacConfig,
+        LpafConfig,
     )
 }

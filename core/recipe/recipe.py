@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from core.recipe.budget import (
     Allocation,
     Budget,
+    KeepRatioBudget,
     MaxDropBudget,
     MeasuredAllocation,
     RankRatioBudget,
@@ -16,7 +17,7 @@ from core.recipe.budget import (
     UniformAllocation,
 )
 from core.recipe.config import Config, refusal
-from core.recipe.methods import METHOD_CONFIGS, KfacConfig, Method
+from core.recipe.methods import METHOD_CONFIGS, KfacConfig, LpafConfig, Method
 from core.recipe.named_tasks import TaskField
 from core.recipe.refit import NoRefit, Refit
 from core.recipe.sources import ModelSource
@@ -26,6 +27,7 @@ from core.recipe.training import (
     CalibrationConfig,
     EvaluationConfig,
     Finetune,
+    MixedRankFinetune,
     NoFinetune,
     Seed,
     TrainingConfig,
@@ -58,6 +60,18 @@ def default_allocation(chosen: dict[str, Any]) -> UniformAllocation | SpectrumAl
     )
 
 
+def default_finetune(chosen: dict[str, Any]) -> NoFinetune | MixedRankFinetune:
+    """lpaf's third part, where something is factorized."""
+    whole = isinstance(chosen.get("method"), LpafConfig) and not keeps_everything(
+        chosen.get("budget")
+    )
+    return MixedRankFinetune() if whole else NoFinetune()
+
+
+def keeps_everything(budget: object) -> bool:
+    return isinstance(budget, KeepRatioBudget) and budget.value == 1
+
+
 class Recipe(Config):
     """What a run should do. Every field that changes the result is in its hash."""
 
@@ -79,7 +93,8 @@ class Recipe(Config):
     """`spectrum` for kfac, `uniform` elsewhere and for a rank_ratio, when not named."""
     refit: Refit = NoRefit()
     """Fit the factors to the inputs that the layers before now give: svd_llm and kfac only."""
-    finetune: Finetune = NoFinetune()
+    finetune: Finetune = Field(default_factory=lambda chosen: default_finetune(chosen))
+    """`mixed_rank` for lpaf, `none` elsewhere, when not named."""
     evaluation: EvaluationConfig = EvaluationConfig()
     exports: tuple[Export, ...] = Field(default=("safetensors",), min_length=1, max_length=8)
     seed: Seed = 17
@@ -116,6 +131,27 @@ class Recipe(Config):
             known = self.task.metric_names
             if budget.metric is not None and budget.metric not in known:
                 raise refusal("/budget/metric", f"must be one of {', '.join(known)} for this task")
+        return self
+
+    @model_validator(mode="after")
+    def _pruning_fits(self) -> Self:
+        if not isinstance(self.method, LpafConfig):
+            if isinstance(self.finetune, MixedRankFinetune):
+                raise refusal("/finetune", "mixed_rank needs the pruned weights of method 'lpaf'")
+            return self
+        if self.task.type == "embedding":
+            raise refusal("/method", "lpaf trains on labels, and embeddings have none")
+        if self.embeddings:
+            raise refusal("/embeddings", "must be false: lpaf prunes linear layers")
+        if isinstance(self.budget, MaxDropBudget):
+            raise refusal("/budget", "must be a size: lpaf prunes before a drop is measured")
+        if keeps_everything(self.budget):
+            if self.method.pruning.keep_ratio is None:
+                raise refusal(
+                    "/method/pruning/keep_ratio", "is needed where the budget keeps everything"
+                )
+            if isinstance(self.finetune, MixedRankFinetune):
+                raise refusal("/finetune", "mixed_rank has no use: the budget keeps everything")
         return self
 
     @property

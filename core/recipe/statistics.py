@@ -1,9 +1,11 @@
 """The statistics that methods ask for, by name, for a layer ``y = W x + b`` with W [out, in]."""
 
 from enum import StrEnum
+from typing import Literal
 
 LARGEST_GRAM_SIDE = 8192
 """A Gram whose side is larger keeps its diagonal only."""
+FisherKind = Literal["empirical", "true"]
 
 
 class Statistic(StrEnum):

@@ -1,11 +1,11 @@
 """How weights are trained: task adaptation, calibration, recovery fine-tuning, evaluation."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from core.recipe.config import Config
-from core.recipe.methods import FisherKind
+from core.recipe.config import Config, refusal
+from core.recipe.statistics import FisherKind
 
 Adapt = Literal["auto", "always", "never"]
 ScheduleName = Literal["linear", "cosine", "constant"]
@@ -101,8 +101,34 @@ class AlternatingFinetune(DistillationConfig):
     """Steps on the outer factors, then as many on the inner ones."""
 
 
+class MixedRankFinetune(RecoveryConfig):
+    """From sparse to low rank: each matrix takes its pruned weights with a probability that falls
+    to zero, else its factors; two such passes shall agree. Of `lpaf` only.
+    """
+
+    type: Literal["mixed_rank"] = "mixed_rank"
+    sparse_probability: float = Field(default=0.5, gt=0, le=1)
+    """p_0: how often a matrix takes its pruned weights at first."""
+    low_rank_share: float = Field(default=0.25, gt=0, lt=1)
+    """The share of all steps at the end that know factors only: p_t falls by a line until there."""
+    consistency: float = Field(default=1.0, ge=0)
+    """α: the weight of the symmetric KL divergence between a step's two passes."""
+    sparse_weights: Literal["trainable", "frozen"] = "trainable"
+    """Whether the pruned weights that are left learn too; pruned ones stay zero."""
+
+    @model_validator(mode="after")
+    def _paths_are_not_taken_twice(self) -> Self:
+        if self.gradient_checkpointing:
+            raise refusal(
+                "/gradient_checkpointing",
+                "must be false: a block computed again could take another path",
+            )
+        return self
+
+
 Finetune = Annotated[
-    NoFinetune | PlainFinetune | DistillFinetune | AlternatingFinetune, Field(discriminator="type")
+    NoFinetune | PlainFinetune | DistillFinetune | AlternatingFinetune | MixedRankFinetune,
+    Field(discriminator="type"),
 ]
 
 

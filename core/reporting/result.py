@@ -1,5 +1,7 @@
 """A job's result, read from the JSON that the job row and report.json hold."""
 
+from collections.abc import Sequence
+from statistics import fmean
 from typing import get_args
 
 from pydantic import BaseModel, ConfigDict
@@ -67,6 +69,40 @@ class Latency(BaseModel):
     speedup_interval: tuple[float, float]
 
 
+class PrunedMatrix(BaseModel):
+    """A target layer before and after pruning. The numerical rank counts singular values above
+    1e-3 of the largest, the exact one those above rounding."""
+
+    model_config = OPEN
+
+    name: str
+    full_rank: int
+    sparsity: float
+    numerical_rank_before: int
+    numerical_rank_after: int
+    exact_rank_after: int
+    empty_rows: int
+    empty_columns: int
+
+
+class Pruning(BaseModel):
+    model_config = OPEN
+
+    layers: tuple[PrunedMatrix, ...]
+
+    @property
+    def rank_shares(self) -> tuple[float, float]:
+        """Numerical rank over the full one, before and after: means over matrices."""
+        full = [layer.full_rank for layer in self.layers]
+        before = [layer.numerical_rank_before for layer in self.layers]
+        after = [layer.numerical_rank_after for layer in self.layers]
+        return _mean_share(before, full), _mean_share(after, full)
+
+
+def _mean_share(parts: Sequence[int], wholes: Sequence[int]) -> float:
+    return fmean(part / whole for part, whole in zip(parts, wholes, strict=True))
+
+
 class Result(BaseModel):
     """What a finished job measured."""
 
@@ -78,6 +114,8 @@ class Result(BaseModel):
     latency: Latency | None = None
     headline: str | None = None
     """The task's own metric; none in results of before tasks named one."""
+    pruning: Pruning | None = None
+    """None where the method prunes nothing."""
 
     @property
     def metric_names(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from core.recipe.events import MetricMeasured
 from core.reporting.intervals import paired_change
+from core.reporting.layer_names import layer_titles
 from core.reporting.numbers import (
     byte_size,
     change_unit,
@@ -49,6 +50,21 @@ class MetricRow:
     n: str
 
 
+@dataclass(frozen=True)
+class PruningRow:
+    layer: str
+    left: str
+    """The share of weights."""
+    full_rank: str
+    before: str
+    """The numerical rank of where the training started,"""
+    after: str
+    """and of what it left."""
+    exact: str
+    empty: str
+    """Rows and columns."""
+
+
 def size_rows(result: Result) -> tuple[SizeRow, ...]:
     """Parameters and bytes, of the whole model and of its factorizable weights."""
     return tuple(
@@ -65,6 +81,25 @@ def size_rows(result: Result) -> tuple[SizeRow, ...]:
 def metric_rows(result: Result) -> tuple[MetricRow, ...]:
     """Every metric in every phase, the headline's metric first."""
     return tuple(_metric_row(m) for name in result.metric_names for m in result.measured(name))
+
+
+def pruning_rows(result: Result) -> tuple[PruningRow, ...]:
+    """Each pruned matrix; none where the method prunes nothing."""
+    if result.pruning is None:
+        return ()
+    titles = layer_titles(layer.name for layer in result.pruning.layers)
+    return tuple(
+        PruningRow(
+            layer=titles[layer.name],
+            left=percent(1 - layer.sparsity),
+            full_rank=grouped(layer.full_rank),
+            before=grouped(layer.numerical_rank_before),
+            after=grouped(layer.numerical_rank_after),
+            exact=grouped(layer.exact_rank_after),
+            empty=f"{grouped(layer.empty_rows)} and {grouped(layer.empty_columns)}",
+        )
+        for layer in result.pruning.layers
+    )
 
 
 def fact_rows(facts: Mapping[str, Any]) -> tuple[FactRow, ...]:

@@ -12,17 +12,27 @@ from core.compression.factorization.registry import FACTORIZATIONS, decompose
 from core.compression.factorization.svd import decompose as plain_svd
 from core.compression.layer_statistics import LayerStatistics
 from core.errors import NumericalError
-from core.recipe.methods import METHOD_CONFIGS, FwsvdConfig, MethodConfig, SvdConfig
+from core.recipe.methods import METHOD_CONFIGS, FwsvdConfig, LpafConfig, MethodConfig, SvdConfig
 from core.recipe.statistics import Statistic
 from tests.compression.factorization.problems import SHAPES, Problem, make_problem, only
 
 SIDES = [FwsvdConfig(sides="output"), FwsvdConfig(sides="both")]
-CONFIGS: list[MethodConfig] = [config() for config in METHOD_CONFIGS.values()] + SIDES
+WEIGHTS = [LpafConfig(weights="scores"), LpafConfig(weights="fisher")]
+CONFIGS: list[MethodConfig] = [
+    *(config() for config in METHOD_CONFIGS.values()),
+    *SIDES,
+    *WEIGHTS,
+]
 
 each_config = pytest.mark.parametrize(
     "config",
     CONFIGS,
-    ids=lambda config: f"{config.type}-{getattr(config, 'sides', '')}".rstrip("-"),
+    ids=lambda config: "-".join(
+        [
+            config.type,
+            *(getattr(config, name) for name in ("sides", "weights") if hasattr(config, name)),
+        ]
+    ),
 )
 each_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
 

@@ -10,11 +10,13 @@ from pydantic import BaseModel
 
 from core.recipe.events import Event
 from core.recipe.methods import METHOD_CONFIGS
+from core.recipe.pruning import Pruning
 from core.recipe.refit import SequentialRefit
-from core.recipe.training import CalibrationConfig, Finetune
+from core.recipe.training import CalibrationConfig, Finetune, TrainingConfig
 from core.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
+OF_PRUNING = sorted(set(Pruning.model_fields) - set(TrainingConfig.model_fields))
 
 
 def test_imports_point_one_way() -> None:
@@ -41,9 +43,10 @@ def test_every_method_has_a_page(method: str) -> None:
     [
         *(("methods/refit.md", name) for name in SequentialRefit.model_fields if name != "type"),
         *(("statistics.md", name) for name in CalibrationConfig.model_fields),
+        *(("methods/lpaf.md", name) for name in OF_PRUNING),
     ],
 )
-def test_every_field_of_refit_and_calibration_is_documented(page: str, field: str) -> None:
+def test_every_field_of_refit_calibration_and_pruning_is_documented(page: str, field: str) -> None:
     assert f"| `{field}` |" in (ROOT / "docs" / page).read_text()
 
 

@@ -121,6 +121,44 @@ def test_a_teacher_stands_beside_the_student() -> None:
     assert distill.peak_bytes == plain.peak_bytes + 16_000
 
 
+def pruned(pruning: dict[str, object], **changes: object) -> Resources:
+    method = {"type": "lpaf", "pruning": {"batch_size": 256, **pruning}}
+    return resources(
+        **{"adapt": "never", "finetune": {"type": "none"}, "method": method, **changes}
+    )
+
+
+def test_pruning_holds_scores_and_masked_weights_beside_the_model() -> None:
+    rest = 16 * MODEL_PARAMS + 256 * 4 * 128 * 160
+    assert pruned({}).peak_bytes == rest + (4 * (2 + 2) + 1) * 2000
+    by_adam = pruned({"score_learning_rate": 0.01})
+    assert by_adam.peak_bytes == rest + (4 * (4 + 2) + 1) * 2000
+    assert pruned({"scores": "magnitude"}).peak_bytes == rest + (4 * 2 + 1) * 2000
+
+
+def test_mixed_ranks_keep_two_passes_and_the_pruned_weights() -> None:
+    def found(**fields: object) -> Resources:
+        finetune = {"type": "mixed_rank", "batch_size": 512, **fields}
+        return pruned({"batch_size": 1}, finetune=finetune)
+
+    recipe = recipe_with(method={"type": "lpaf"})
+    plan = make_plan(LAYERS, MODEL_PARAMS, recipe, None)
+    rest = 16 * plan.model_params_after + 2 * 512 * 4 * 128 * 160
+    assert found().peak_bytes == rest + 17 * 2000
+    assert found(sparse_weights="frozen").peak_bytes == rest + 5 * 2000
+
+
+def test_work_counts_pruning_and_both_passes_by_the_paths_that_they_take() -> None:
+    tokens = 128
+    of_pruning = pruned({"epochs": 2}, rows=500)
+    assert of_pruning.flops == 6 * 2000 * 2 * 500 * tokens
+    mixed = {"type": "mixed_rank", "sparse_probability": 0.8, "low_rank_share": 0.5, "epochs": 3}
+    both = pruned({"epochs": 2}, finetune=mixed, rows=500)
+    kept = make_plan(LAYERS, MODEL_PARAMS, recipe_with(method={"type": "lpaf"}), None)
+    mean = 0.2 * 2000 + 0.8 * kept.target_params_after
+    assert both.flops == of_pruning.flops + 6 * round(2 * mean) * 3 * 500 * tokens
+
+
 def test_work_counts_every_pass_over_its_rows() -> None:
     tokens = 128
     assert resources(500, **UNTRAINED, **UNIFORM_SVD).flops == 0

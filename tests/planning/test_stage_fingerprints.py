@@ -3,13 +3,15 @@
 import pytest
 
 from core.planning import fingerprints as module
-from core.planning.fingerprints import STAGE_VERSIONS, stage_fingerprints
+from core.planning.fingerprints import STAGE_VERSIONS, stage_fingerprints, stages_of
 from core.recipe import Recipe
-from core.recipe.methods import MethodConfig
+from core.recipe.methods import METHOD_CONFIGS, MethodConfig
+from core.recipe.pruning import Pruning
+from core.recipe.training import MixedRankFinetune, RecoveryConfig, TrainingConfig
 from tests.planning.problems import MINIMAL, recipe_with
 
-STAGES = list(STAGE_VERSIONS)
 BASE = recipe_with()
+STAGES = stages_of(BASE)
 KFAC = {"type": "kfac", "output_damping": 0.5}
 PATH = {"type": "text-classification", "dataset": {"type": "path", "path": "texts.csv"}}
 
@@ -26,7 +28,8 @@ def after(stage: str) -> list[str]:
 def test_all_stages_have_a_sha256_of_their_own() -> None:
     found = stage_fingerprints(BASE, "model", "data")
     assert list(found) == STAGES
-    assert set(MethodConfig.stages) <= set(STAGES)
+    assert list(MethodConfig.stages) == [stage for stage in STAGES if stage != "spectra"]
+    assert all(set(config.stages) <= set(STAGE_VERSIONS) for config in METHOD_CONFIGS.values())
     assert len(set(found.values())) == len(STAGES)
     assert all(len(digest) == 64 and int(digest, 16) for digest in found.values())
 
@@ -198,3 +201,79 @@ def test_phi_costs_nothing_where_the_fisher_is_taken_anyway() -> None:
         recipe_with(method={"type": "tfwsvd"}, calibration={"phi": phi}) for phi in (False, True)
     )
     assert changed(plain, asked) == []
+
+
+def lpaf(pruning: dict[str, object], **changes: object) -> Recipe:
+    return recipe_with(method={"type": "lpaf", "pruning": pruning}, **changes)
+
+
+LPAF_STAGES = stages_of(lpaf({}))
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"scores": "magnitude"},
+        {"keep_ratio": 0.2},
+        {"selection": "global"},
+        {"start": "dense"},
+        {"initial_warmup": 0.2},
+        {"final_warmup": 0.4},
+        {"score_learning_rate": 0.01},
+        {"epochs": 5},
+    ],
+)
+def test_every_field_of_pruning_prunes_anew(field: dict[str, object]) -> None:
+    assert changed(lpaf({}), lpaf(field)) == LPAF_STAGES[LPAF_STAGES.index("prune") :]
+
+
+def test_a_field_of_training_says_that_it_is_covered() -> None:
+    """Those that all trainings have are covered together: `epochs` above stands for them."""
+    named = {"scores", "keep_ratio", "selection", "start", "initial_warmup", "final_warmup"}
+    own = set(Pruning.model_fields) - set(TrainingConfig.model_fields)
+    assert own == named | {"score_learning_rate"}
+    mixed = {"sparse_probability", "low_rank_share", "consistency", "sparse_weights"}
+    assert (
+        set(MixedRankFinetune.model_fields) - set(RecoveryConfig.model_fields) - {"type"} == mixed
+    )
+
+
+@pytest.mark.parametrize(
+    "allocation", [{"type": "uniform", "min_rank": 2}, {"type": "uniform", "keep_dense": ["a"]}]
+)
+def test_what_a_planned_size_depends_on_prunes_anew(allocation: dict[str, object]) -> None:
+    after_prune = LPAF_STAGES[LPAF_STAGES.index("prune") :]
+    assert changed(lpaf({}), lpaf({}, allocation=allocation)) == after_prune
+    one, other = lpaf({"keep_ratio": 0.2}), lpaf({"keep_ratio": 0.2}, allocation=allocation)
+    expected = "prune" if "keep_dense" in allocation else "plan"
+    assert changed(one, other) == LPAF_STAGES[LPAF_STAGES.index(expected) :]
+
+
+def test_budgets_share_a_pruned_model_that_has_a_ratio_of_its_own() -> None:
+    smaller = {"budget": {"type": "keep_ratio", "value": 0.1}}
+    one, other = lpaf({"keep_ratio": 0.2}), lpaf({"keep_ratio": 0.2}, **smaller)
+    assert changed(one, other) == LPAF_STAGES[LPAF_STAGES.index("plan") :]
+    assert changed(lpaf({}), lpaf({}, **smaller)) == LPAF_STAGES[LPAF_STAGES.index("prune") :]
+
+
+def test_what_errors_count_by_leaves_the_pruned_model() -> None:
+    scores = recipe_with(method={"type": "lpaf", "weights": "scores"})
+    assert changed(lpaf({}), scores) == LPAF_STAGES[LPAF_STAGES.index("spectra") :]
+
+
+def test_how_often_pruning_is_saved_does_not_count() -> None:
+    assert changed(lpaf({}), lpaf({"checkpoint_steps": 5})) == []
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"sparse_probability": 0.4},
+        {"low_rank_share": 0.5},
+        {"consistency": 0.0},
+        {"sparse_weights": "frozen"},
+    ],
+)
+def test_every_field_of_mixed_ranks_trains_anew(field: dict[str, object]) -> None:
+    other = lpaf({}, finetune={"type": "mixed_rank", **field})
+    assert changed(lpaf({}), other) == LPAF_STAGES[LPAF_STAGES.index("finetune") :]

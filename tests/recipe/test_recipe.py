@@ -48,6 +48,11 @@ FULL: dict[str, Any] = {
 }
 
 
+EVERYTHING = {"type": "keep_ratio", "value": 1}
+PRUNED = {"type": "lpaf", "pruning": {"keep_ratio": 0.1}}
+MIXED = {"type": "mixed_rank"}
+
+
 def own_errors(body: str) -> list[ErrorDetails]:
     """Less the one about the allocation's default, which follows from any other error."""
     with pytest.raises(ValidationError) as caught:
@@ -112,6 +117,13 @@ def test_unknown_fields_are_refused_at_every_level(path: tuple[str, ...]) -> Non
         ("method", {"type": "bolaco", "input_damping": 0.1}),
         ("method", {"type": "fwsvd", "sides": "left"}),
         ("method", {"type": "kfac", "output_damping": 1.5}),
+        ("method", {"type": "lpaf", "weights": "gradients"}),
+        ("method", {"type": "lpaf", "pruning": {"keep_ratio": 1}}),
+        ("method", {"type": "lpaf", "pruning": {"selection": "layer"}}),
+        ("method", {"type": "lpaf", "pruning": {"balance": True}}),
+        ("finetune", {"type": "mixed_rank", "sparse_probability": 0}),
+        ("finetune", {"type": "mixed_rank", "low_rank_share": 1}),
+        ("finetune", {"type": "mixed_rank", "temperature": 2}),
         ("budget", {"type": "rank_ratio", "value": 0.3, "scope": "model"}),
         ("budget", {"type": "keep_ratio", "value": 0.3, "scope": "layers"}),
         ("allocation", {"type": "uniform", "min_rank": 0}),
@@ -192,10 +204,55 @@ def test_what_a_part_does_not_know_is_refused(field: str, value: object) -> None
             "/calibration",
         ),
         ({"exports": ["dense", "dense"]}, "/exports"),
+        ({"finetune": {"type": "mixed_rank"}}, "/finetune"),
+        ({"method": {"type": "lpaf"}, "embeddings": True}, "/embeddings"),
+        ({"method": {"type": "lpaf"}, "budget": {"type": "max_drop", "abs": 0.1}}, "/budget"),
+        ({"method": {"type": "lpaf"}, "budget": EVERYTHING}, "/method/pruning/keep_ratio"),
+        ({"method": PRUNED, "budget": EVERYTHING, "finetune": MIXED}, "/finetune"),
+        ({"method": PRUNED, "calibration": {"rows": 9}}, "/calibration"),
+        ({"method": PRUNED, "refit": {"type": "sequential"}}, "/refit"),
     ],
 )
 def test_fields_without_a_use_are_refused_by_pointer(changes: dict[str, Any], pointer: str) -> None:
     assert pointers({**MINIMAL, **changes}) == [pointer]
+
+
+def test_pruning_refuses_embeddings_that_have_no_labels() -> None:
+    task = {"type": "embedding", "dataset": MINIMAL["task"]["dataset"]}
+    assert pointers({**MINIMAL, "task": task, "method": {"type": "lpaf"}}) == ["/method"]
+
+
+@pytest.mark.parametrize(
+    ("pruning", "pointer"),
+    [
+        ({"initial_warmup": 0.6, "final_warmup": 0.5}, "/final_warmup"),
+        ({"scores": "magnitude", "score_learning_rate": 0.01}, "/score_learning_rate"),
+    ],
+)
+def test_fields_of_pruning_must_fit_together(pruning: dict[str, Any], pointer: str) -> None:
+    method = {"type": "lpaf", "pruning": pruning}
+    (error,) = own_errors(json.dumps({**MINIMAL, "method": method}))
+    assert error["loc"] == ("method", "lpaf", "pruning")
+    assert error["ctx"]["pointer"] == pointer
+
+
+def test_mixed_ranks_cannot_compute_a_block_again() -> None:
+    finetune = {"type": "mixed_rank", "gradient_checkpointing": True}
+    content = {**MINIMAL, "method": {"type": "lpaf"}, "finetune": finetune}
+    assert pointers(content) == ["/gradient_checkpointing"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, "none"),
+        ({"method": {"type": "lpaf"}}, "mixed_rank"),
+        ({"method": {"type": "lpaf"}, "finetune": {"type": "none"}}, "none"),
+        ({"method": PRUNED, "budget": EVERYTHING}, "none"),
+    ],
+)
+def test_the_recovery_when_none_is_named(changes: dict[str, Any], expected: str) -> None:
+    assert recipe_with(**changes).finetune.type == expected
 
 
 def test_splits_and_columns_must_fit_together() -> None:

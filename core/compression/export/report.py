@@ -10,7 +10,14 @@ from core.reporting.report import Report
 from core.reporting.result import PHASE_TITLES
 from core.reporting.spectra import spectrum_svg
 from core.reporting.stylesheet import STYLESHEET
-from core.reporting.tables import change_in_words, fact_rows, metric_rows, size_rows, value_in_words
+from core.reporting.tables import (
+    change_in_words,
+    fact_rows,
+    metric_rows,
+    pruning_rows,
+    size_rows,
+    value_in_words,
+)
 
 WORDS = {
     "change_in_words": change_in_words,
@@ -37,6 +44,7 @@ def render_report(report: Report) -> str:
         stylesheet=STYLESHEET,
         size_rows=size_rows(result),
         metric_rows=metric_rows(result),
+        pruning_rows=pruning_rows(result),
         fact_rows=fact_rows(report.facts),
         intervals=intervals_svg(report.headline),
         changes=changes_svg(report.headline),

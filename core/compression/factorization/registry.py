@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.compression.factorization import asvd, bolaco, fwsvd, kfac, svd, svd_llm, tfwsvd
+from core.compression.factorization import asvd, bolaco, fwsvd, kfac, lpaf, svd, svd_llm, tfwsvd
 from core.compression.factorization.decomposition import Decomposition
 from core.compression.layer_statistics import LayerStatistics
 from core.errors import NumericalError
@@ -24,6 +24,7 @@ FACTORIZATIONS: dict[str, Callable[..., Decomposition]] = {
     "bolaco": bolaco.decompose,
     "kfac": kfac.decompose,
     "tfwsvd": tfwsvd.decompose,
+    "lpaf": lpaf.decompose,
 }
 """``decompose(weight, statistics, config)``, by the tag of the config."""
 

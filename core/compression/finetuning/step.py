@@ -52,7 +52,7 @@ class Step:
             if position.parts > self.config.accumulation:
                 raise self._too_large() from error
         position.parts *= 2
-        self.training.optimizer.zero_grad(set_to_none=True)
+        self.training.model.zero_grad(set_to_none=True)
         torch.cuda.empty_cache()
         yield Notice(
             f"Out of device memory: a batch is now taken in {position.parts} parts.", "warning"

@@ -1,6 +1,10 @@
-"""The stages that most methods share, in their order.
+"""The stages that all methods share, in their order,
 
 resolve → adapt → statistics → plan → factorize → finetune → evaluate → export
+
+and those that some have between them:
+
+prune  after adapt
 """
 
 from core.compression.methods.stage import Stage
@@ -10,6 +14,7 @@ from core.compression.methods.stages.export import Export
 from core.compression.methods.stages.factorize import Factorize
 from core.compression.methods.stages.finetune import Finetune
 from core.compression.methods.stages.plan import MakePlan
+from core.compression.methods.stages.prune import Prune
 from core.compression.methods.stages.resolve import Resolve
 from core.compression.methods.stages.statistics import Statistics
 
@@ -18,6 +23,7 @@ STAGES: dict[str, Stage] = {
     for stage in (
         Resolve(),
         Adapt(),
+        Prune(),
         Statistics(),
         MakePlan(),
         Factorize(),

@@ -15,7 +15,7 @@ from core.compression.factorization.targets import decompose_target, replacement
 from core.compression.layer_statistics import LayerStatistics
 from core.compression.low_rank import LowRankLinear
 from core.compression.methods.sequential_refit import Target, refit_sequentially
-from core.compression.methods.stages.statistics import load_layer_statistics
+from core.compression.methods.stages.statistics import load_layer_sums
 from core.compression.models.factorized import Layers
 from core.compression.models.layers import replace_layers
 from core.compression.progress import Progress
@@ -39,7 +39,7 @@ def factor_layers(
 
 
 def factor_alone(run: Run, model: nn.Module, ranks: Ranks) -> Generator[Progress, None, Errors]:
-    statistics = load_layer_statistics(run)
+    statistics = load_layer_sums(run)
     errors: Errors = {}
     for done, (name, rank) in enumerate(ranks.items(), start=1):
         if rank is not None:
@@ -66,7 +66,7 @@ def factor_with_refit(
 ) -> Generator[Progress, None, Errors]:
     """A token embedding is read before all blocks, by tokens that nothing shifts: its factors are
     those of its closed form."""
-    config, statistics = run.recipe.refit, load_layer_statistics(run)
+    config, statistics = run.recipe.refit, load_layer_sums(run)
     assert not isinstance(config, NoRefit)
     factorized = {name: rank for name, rank in ranks.items() if rank is not None}
     errors: Errors = {}

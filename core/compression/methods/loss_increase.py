@@ -1,7 +1,8 @@
 """What the plan's predicted loss increase is worth: the same increase, measured once.
 
-A plan that was searched for has candidates, which were measured. Any other is measured here, dense
-against factorized on the first rows of the validation split, where its method predicts at all.
+A plan that was searched for has candidates, which were measured. Any other is measured here,
+unfactorized against factorized on the first rows of the validation split, where its method predicts
+at all.
 """
 
 from collections.abc import Generator
@@ -30,7 +31,8 @@ def measure_increase(run: Run) -> Generator[Progress, None, None]:
 
 def _measured(run: Run) -> Generator[Progress, None, Candidate]:
     validation, batch_size = run.examples["validation"], run.recipe.evaluation.batch_size
-    scorer = Scorer(run.load_dense(), run.task, validation.head(ROWS), batch_size, run.device)
+    model, rows = run.load_unfactorized(), validation.head(ROWS)
+    scorer = Scorer(model, run.task, rows, batch_size, run.device)
     factorized = load_compressed(run, "factorize")
     dense = yield from scorer.dense()
     found = yield from scorer.replaced(factorized_layers(factorized))

@@ -8,6 +8,7 @@ import torch
 
 from core.compression.methods.compressed import final_stage, load_compressed
 from core.compression.methods.loss_increase import plan_as_measured
+from core.compression.methods.stages.prune import describe_pruning
 from core.compression.methods.stages.statistics import describe_statistics
 from core.compression.models.layers import parameter_bytes, parameter_count
 from core.compression.run_state import Run
@@ -36,6 +37,7 @@ def describe_result(run: Run) -> dict[str, Any]:
         "latency": evaluation["latency"],
         "plan": _plan(plan_as_measured(run)),
         "adaptation": _training(run, "adapt"),
+        "pruning": describe_pruning(run),
         "finetuning": _training(run, "finetune"),
         "statistics": describe_statistics(run),
         "provenance": provenance(run),

@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 
 from core.compression.statistics.tokens import Batch
 from core.compression.tasks.fisher import sampled_labels, two_class_expectation
-from core.recipe.methods import FisherKind
+from core.recipe.statistics import FisherKind
 
 Loss = Callable[[nn.Module, Batch], Tensor]
 """Calls the model on a batch and gives every example's own loss, [batch]."""

@@ -27,7 +27,7 @@ from core.compression.tasks.token_labels import (
     token_losses,
 )
 from core.errors import DataError, ModelError
-from core.recipe.methods import FisherKind
+from core.recipe.statistics import FisherKind
 from core.recipe.task import CausalLm
 
 

@@ -34,7 +34,7 @@ from core.compression.tasks.kind import Outputs, TaskKind
 from core.compression.tasks.rows import SourceRow
 from core.compression.tasks.texts import read_texts, tokenize_texts
 from core.errors import RecipeError
-from core.recipe.methods import FisherKind
+from core.recipe.statistics import FisherKind
 from core.recipe.task import Embedding
 from core.recipe.training import Adapt, DistillationConfig, Finetune
 

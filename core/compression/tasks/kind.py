@@ -18,7 +18,7 @@ from core.compression.tasks.batches import Batch
 from core.compression.tasks.data import Data
 from core.compression.tasks.examples import Examples
 from core.compression.tasks.rows import SourceRow
-from core.recipe.methods import FisherKind
+from core.recipe.statistics import FisherKind
 from core.recipe.task import DataTask
 from core.recipe.training import Adapt, DistillationConfig, Finetune
 

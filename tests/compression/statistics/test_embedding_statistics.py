@@ -23,9 +23,9 @@ from core.compression.tasks import next_tokens
 from core.compression.tasks.examples import UNSCORED
 from core.compression.tasks.registry import task_kind
 from core.errors import ModelError, RecipeError
-from core.recipe.methods import FisherKind, KfacConfig
+from core.recipe.methods import KfacConfig
 from core.recipe.sources import PathDataset
-from core.recipe.statistics import Statistic, two_sided
+from core.recipe.statistics import FisherKind, Statistic, two_sided
 from core.recipe.task import CausalLm
 from tests.compression.statistics.oracle import make_examples, padded, tiny_bert
 

@@ -15,8 +15,7 @@ from core.compression.statistics.statistics_pass import Requirements, Statistics
 from core.compression.statistics.streamed_pass import StreamedPass
 from core.compression.tasks.batches import Batch, reading_batches
 from core.errors import ModelError, NumericalError
-from core.recipe.methods import FisherKind
-from core.recipe.statistics import Statistic
+from core.recipe.statistics import FisherKind, Statistic
 from tests.compression.statistics.oracle import EVERYTHING, make_examples, padded, tiny_bert
 from tests.compression.tasks.tiny_tasks import tiny_task
 

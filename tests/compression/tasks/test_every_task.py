@@ -13,8 +13,7 @@ from core.compression.finetuning.distill import Distillation
 from core.compression.statistics.statistics_pass import StatisticsPass
 from core.compression.tasks.batches import Batch, make_batch
 from core.compression.tasks.registry import TASK_KINDS
-from core.recipe.methods import FisherKind
-from core.recipe.statistics import Statistic
+from core.recipe.statistics import FisherKind, Statistic
 from core.recipe.training import DistillFinetune
 from tests.compression.tasks.tiny_tasks import TinyTask, tiny_task, uneven
 

@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-import torch
-
 from core.compression.finetuning.training import train
+from core.compression.methods.pretrained import load_pretrained
 from core.compression.methods.seeds import stage_seed
 from core.compression.methods.stage import Stage, Summary, Work
 from core.compression.methods.training_checkpoints import open_checkpoints
 from core.compression.methods.validation import Validation, refuse_hopeless
-from core.compression.models.loading import load_model, save_model_folder
+from core.compression.models.loading import save_model_folder
 from core.compression.run_state import Run, write_json
 
 
@@ -24,15 +23,7 @@ class Adapt(Stage):
         config, resolved = run.recipe.adaptation, run.resolved
         seed = stage_seed(run.recipe.seed, self.name)
         checkpoints = yield from open_checkpoints(run, self.name, config)
-        torch.manual_seed(seed)
-        model = load_model(
-            run.workspace.model,
-            run.task.auto_class,
-            resolved.label_names,
-            keep_head=resolved.keep_head,
-            pad_token_id=run.tokenizer.pad_token_id,
-            device=run.device,
-        ).model
+        model = load_pretrained(run)
         report = yield from train(
             model,
             run.examples["train"],

@@ -21,7 +21,7 @@ class Factorize(Stage):
     name = "factorize"
 
     def compute(self, run: Run, folder: Path) -> Work:
-        model, streams = run.load_dense(), run.checkpoints(self.name)
+        model, streams = run.load_unfactorized(), run.checkpoints(self.name)
         errors = yield from factor_layers(run, model, run.plan.ranks, streams)
         save_model(model, str(folder / "model.safetensors"))
         reports = layer_reports(run, errors)

@@ -17,7 +17,7 @@ from core.compression.layer_statistics import LayerStatistics
 from core.compression.methods.factor_layers import factor_layers
 from core.compression.methods.seeds import stage_seed
 from core.compression.methods.stage import Report, Stage, Summary, Work, obtain
-from core.compression.methods.stages.statistics import load_layer_statistics
+from core.compression.methods.stages.statistics import load_layer_sums
 from core.compression.models.factorized import Layers, factorized_layers
 from core.compression.models.layers import parameter_count
 from core.compression.progress import Progress
@@ -47,7 +47,7 @@ class Spectra(Stage):
     cached = True
 
     def compute(self, run: Run, folder: Path) -> Work:
-        model, statistics = run.load_dense(), load_layer_statistics(run)
+        model, statistics = run.load_unfactorized(), load_layer_sums(run)
         spectra: dict[str, Spectrum] = {}
         for done, layer in enumerate(run.targets, start=1):
             sums = statistics.get(layer.name)
@@ -70,7 +70,7 @@ class MakePlan(Stage):
     def compute(self, run: Run, folder: Path) -> Work:
         yield from obtain(Spectra(), run, reported_as=self.name)
         spectra = load_spectra(run.folder("spectra") / FILE)
-        model = run.load_dense()
+        model = run.load_unfactorized()
         if run.recipe.measures_plans:
             search = yield from begin_search(run, model, spectra)
             plan = yield from search_plan(search, folder)
@@ -97,7 +97,7 @@ def begin_search(
     run: Run, model: nn.Module, spectra: dict[str, Spectrum]
 ) -> Generator[Progress, None, Search]:
     """Every layer that may be factorized is decomposed once, and kept."""
-    statistics = load_layer_statistics(run)
+    statistics = load_layer_sums(run)
     layers = [each for each in run.targets if admissible_ranks(each, run.recipe.allocation)]
     decompositions: dict[str, Decomposition] = {}
     for done, layer in enumerate(layers, start=1):
@@ -121,8 +121,8 @@ def begin_search(
 
 
 def refitted_layers(run: Run, ranks: Ranks) -> Generator[Progress, None, Layers]:
-    """In a dense model of its own."""
-    model = run.load_dense()
+    """In a model of its own."""
+    model = run.load_unfactorized()
     yield from factor_layers(run, model, ranks, run.checkpoints("plan") / "streams")
     return dict(factorized_layers(model))
 

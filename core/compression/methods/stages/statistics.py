@@ -1,14 +1,17 @@
 """statistics: what the method asks of every target layer, in one pass over calibration rows."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
 import torch
 
+from core.compression.layer_statistics import LayerStatistics, PruningScores
 from core.compression.methods.seeds import stage_seed
 from core.compression.methods.stage import Stage, Summary, Work
+from core.compression.methods.stages.prune import load_scores
 from core.compression.progress import Progress
 from core.compression.run_state import Run
 from core.compression.statistics.fisher_loss import Loss
@@ -38,7 +41,7 @@ class Statistics(Stage):
             for layer in run.targets
         }
         generator = torch.Generator().manual_seed(stage_seed(run.recipe.seed, self.name))
-        model, spool = run.load_dense(), run.checkpoints(self.name)
+        model, spool = run.load_unfactorized(), run.checkpoints(self.name)
         shutil.rmtree(spool, ignore_errors=True)
         with (
             StreamedPass(model, required, spool)
@@ -88,6 +91,25 @@ def describe_statistics(run: Run) -> Summary | None:
         "reliability_min": min(reliability, default=None),
         "reliability_median": median(reliability) if reliability else None,
     }
+
+
+@dataclass(frozen=True)
+class LayerSums:
+    """All that is known of a layer when it is factorized."""
+
+    taken: StoredStatistics
+    scores: Mapping[str, PruningScores]
+
+    def get(self, name: str) -> LayerStatistics | None:
+        taken = self.taken.get(name)
+        if name not in self.scores:
+            return taken
+        return replace(taken or LayerStatistics({}, 0, 0), scores=self.scores[name])
+
+
+def load_layer_sums(run: Run) -> LayerSums:
+    """The calibration pass's, and those that were kept while pruning."""
+    return LayerSums(load_layer_statistics(run), load_scores(run))
 
 
 def load_layer_statistics(run: Run) -> StoredStatistics:
