@@ -4,7 +4,7 @@ VENV ?= .venv
 # The PyTorch that the tests ran with; pyproject.toml has the range that is supported. Which build of
 # it comes is pip's own configuration's choice; a machine without a GPU may name PyTorch's CPU index,
 # TORCH_INDEX=https://download.pytorch.org/whl/cpu, to be spared gigabytes of CUDA libraries.
-TORCH ?= torch==2.13.0
+TORCH ?= torch==2.15.0
 TORCH_INDEX ?=
 # Tests run side by side, each process on one thread.
 TEST_PROCESSES ?= $(shell nproc)
