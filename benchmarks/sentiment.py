@@ -31,7 +31,7 @@ from core.recipe import Recipe
 from demo.assets import model_folder, write_texts
 
 CACHE = Path(__file__).parent / ".cache"
-THREADS = 2
+THREADS = 1
 SEEDS = (17, 18, 19)
 
 

@@ -5,7 +5,7 @@ spectra; drop of the accuracy on the 5,000 test texts, which no choice has seen,
 paired by text. `--recover`: the best four after distillation. `--summary` prints the tables of what
 stands in the grid, and holds predicted against measured loss increases (validation split).
 
-Hours on two threads: 1.1 for all 138 cells without fine-tuning, 0.6 for the 18 after recovery.
+CPU-hours, on one thread: 2 for all 138 cells without fine-tuning, 1 for the 18 after recovery.
 """
 
 import argparse
