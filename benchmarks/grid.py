@@ -24,6 +24,7 @@ class Grid:
     def __init__(self, path: Path | str):
         self.path = FOLDER / path
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.commit = commit()
 
     def __iter__(self) -> Iterator[Cell]:
         if self.path.exists():
@@ -45,7 +46,7 @@ class Grid:
             **key,
             **measured,
             "seconds": round(perf_counter() - started, 1),
-            "commit": commit(),
+            "commit": self.commit,
             "threads": torch.get_num_threads(),
         }
         with self.path.open("a", encoding="utf-8") as file:
@@ -55,7 +56,13 @@ class Grid:
 
 
 def commit() -> str:
-    command = ["git", "describe", "--always", "--dirty"]
+    """What the code is at this moment; cells that were added since are no change to it."""
+    changed = git("diff", "--name-only", "HEAD", "--", ".", ":!benchmarks/grids")
+    return git("rev-parse", "--short", "HEAD") + ("-dirty" if changed else "")
+
+
+def git(*arguments: str) -> str:
+    command = ["git", "-C", str(FOLDER.parents[1]), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
