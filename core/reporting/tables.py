@@ -6,18 +6,21 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from core.planning.plan import Candidate, Plan
 from core.recipe.events import MetricMeasured
 from core.reporting.intervals import paired_change
-from core.reporting.layer_names import layer_titles
 from core.reporting.numbers import (
     byte_size,
     change_unit,
     grouped,
+    higher_is_better,
     metric_change,
     metric_heading,
+    metric_title,
     metric_unit,
     metric_value,
     percent,
+    typeset,
 )
 from core.reporting.result import PHASE_TITLES, Result
 
@@ -51,18 +54,14 @@ class MetricRow:
 
 
 @dataclass(frozen=True)
-class PruningRow:
-    layer: str
-    left: str
-    """The share of weights."""
-    full_rank: str
-    before: str
-    """The numerical rank of where the training started,"""
-    after: str
-    """and of what it left."""
-    exact: str
-    empty: str
-    """Rows and columns."""
+class CandidateRow:
+    """Ranks that were measured on the validation split in search of a plan."""
+
+    kept: str
+    predicted: str
+    measured: str
+    drop: str
+    meets: str
 
 
 def size_rows(result: Result) -> tuple[SizeRow, ...]:
@@ -83,23 +82,39 @@ def metric_rows(result: Result) -> tuple[MetricRow, ...]:
     return tuple(_metric_row(m) for name in result.metric_names for m in result.measured(name))
 
 
-def pruning_rows(result: Result) -> tuple[PruningRow, ...]:
-    """Each pruned matrix; none where the method prunes nothing."""
-    if result.pruning is None:
-        return ()
-    titles = layer_titles(layer.name for layer in result.pruning.layers)
+def candidate_rows(plan: Plan) -> tuple[CandidateRow, ...]:
+    """What was measured in search of the plan, in its order."""
     return tuple(
-        PruningRow(
-            layer=titles[layer.name],
-            left=percent(1 - layer.sparsity),
-            full_rank=grouped(layer.full_rank),
-            before=grouped(layer.numerical_rank_before),
-            after=grouped(layer.numerical_rank_after),
-            exact=grouped(layer.exact_rank_after),
-            empty=f"{grouped(layer.empty_rows)} and {grouped(layer.empty_columns)}",
+        CandidateRow(
+            kept=percent(each.keep_ratio),
+            predicted=increase(each.predicted_loss_increase),
+            measured=increase(each.measured_loss_increase),
+            drop="" if each.metric is None or each.drop is None else drop_in_words(each),
+            meets={None: "", True: "yes", False: "no"}[each.meets],
         )
-        for layer in result.pruning.layers
+        for each in plan.candidates
     )
+
+
+def drop_in_words(candidate: Candidate) -> str:
+    """accuracy −0.8 points [−1.9 … +0.3]"""
+    name, drop, interval = candidate.metric or "", candidate.drop or 0.0, candidate.drop_interval
+    sign = -1 if higher_is_better(name) else 1
+    ends = sorted((sign * interval[0], sign * interval[1])) if interval else ()
+    change = partial(metric_change, name)
+    words = (metric_title(name), change(sign * drop), change_unit(name))
+    shown = f" [{_interval((ends[0], ends[1]), change)}]" if ends else ""
+    return " ".join(word for word in words if word) + shown
+
+
+def increase(loss: float | None) -> str:
+    """Of the mean example loss; four decimals."""
+    return "" if loss is None else typeset(f"{loss:+.4f}")
+
+
+def factor_in_words(factor: float) -> str:
+    """3.4; 1,250"""
+    return f"{factor:.1f}" if factor < 10 else grouped(round(factor))
 
 
 def fact_rows(facts: Mapping[str, Any]) -> tuple[FactRow, ...]:

@@ -22,9 +22,9 @@ from core.recipe.events import (
     StageProgress,
     StructureReported,
 )
+from core.reporting.layer_tables import pruning_rows
 from core.reporting.numbers import percent
 from core.reporting.result import Result
-from core.reporting.tables import pruning_rows
 from tests.compression.family_models import family_model
 from tests.compression.pipeline.test_killed_training import (
     at,
