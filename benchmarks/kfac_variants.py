@@ -13,10 +13,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks.grid import Cell, Grid, markdown
-from benchmarks.sentiment import Dense
+from benchmarks.sentiment import Dense, make
 from core.compression.methods.compressed import load_compressed
-from core.compression.methods.default import STAGES
-from core.compression.methods.stage import perform
 
 SEEDS = (17, 18)
 KEEP_RATIOS = (0.3, 0.1, 0.05)
@@ -58,9 +56,7 @@ class Bench:
             if key["refit"]
             else {"type": "none"},
         )
-        for stage in ("statistics", "plan", "factorize"):
-            for _ in perform(STAGES[stage], run):
-                pass
+        make(run, ("statistics", "plan", "factorize"))
         score = self.dense.score(load_compressed(run, "factorize"), "validation")
         shutil.rmtree(run.folder("factorize"))
         return {"kl": score.kl, "drop": 100 * (self.accuracy - score.accuracy)}

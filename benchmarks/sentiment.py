@@ -8,6 +8,7 @@ is kept under benchmarks/.cache and found there again.
 """
 
 import csv
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from benchmarks.grid import Cell
 from core.compression.evaluation.predictions import predict
 from core.compression.layer_statistics import LayerStatistics
 from core.compression.methods.default import STAGES
@@ -58,9 +60,7 @@ class Dense:
     def run(self) -> Run:
         """Adapted and ready."""
         run = self.run_of()
-        for stage in ("resolve", "adapt"):
-            for _ in perform(STAGES[stage], run):
-                pass
+        make(run, ("resolve", "adapt"))
         return run
 
     def run_of(self, **fields: Any) -> Run:
@@ -84,8 +84,7 @@ class Dense:
         assert self.run
         calibration = {"rows": rows, **fields.pop("calibration", {})}
         run = self.run_of(calibration=calibration, **fields)
-        for _ in perform(STAGES["statistics"], run):
-            pass
+        make(run, ("statistics",))
         return load_layer_statistics(run)
 
     def score(self, model: nn.Module, split: str) -> Score:
@@ -102,6 +101,34 @@ class Dense:
             kl=values["kl"],
             correct=(answers == np.asarray(examples.labels)).astype(int),
         )
+
+    @cached_property
+    def scores(self) -> dict[str, Score]:
+        """Of the dense model itself, on both splits."""
+        return {split: self.score(self.model(), split) for split in ("validation", "test")}
+
+    def compared(self, model: nn.Module) -> Cell:
+        """Drop of the accuracy on the test split, in points, with its paired interval; the losses
+        of the validation split, by which choices are made."""
+        validation, test = (self.score(model, split) for split in ("validation", "test"))
+        drop, low, high = paired_drop(self.scores["test"].correct, test.correct)
+        return {
+            "dense": self.scores["test"].accuracy,
+            "accuracy": test.accuracy,
+            "drop": round(drop, 2),
+            "interval": [round(low, 2), round(high, 2)],
+            "kl": test.kl,
+            "validation_accuracy": validation.accuracy,
+            "validation_kl": validation.kl,
+            "measured_increase": validation.loss - self.scores["validation"].loss,
+        }
+
+
+def make(run: Run, stages: Iterable[str]) -> None:
+    """What these stages make, unless it is there."""
+    for stage in stages:
+        for _ in perform(STAGES[stage], run):
+            pass
 
 
 def polar_texts() -> Path:

@@ -16,10 +16,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.grid import Cell, Grid, markdown
-from benchmarks.sentiment import SEEDS, Dense, paired_drop
+from benchmarks.sentiment import SEEDS, Dense, make
 from core.compression.methods.compressed import load_compressed
-from core.compression.methods.default import STAGES
-from core.compression.methods.stage import perform
 from core.compression.metrics.correlation import spearman
 from core.compression.run_state import Run
 
@@ -48,32 +46,16 @@ class Bench:
 
     def __init__(self, seed: int):
         self.dense = Dense(seed)
-        self.dense_scores = {
-            split: self.dense.score(self.dense.model(), split) for split in ("validation", "test")
-        }
 
     def cell(self, method: str, allocation: str, keep: float, recover: bool) -> Cell:
         run = self.run(method, allocation, keep, recover)
         stages = ("statistics", "plan", "factorize", *(["finetune"] if recover else []))
-        for stage in stages:
-            for _ in perform(STAGES[stage], run):
-                pass
-        model = load_compressed(run, stages[-1])
-        validation, test = (self.dense.score(model, split) for split in ("validation", "test"))
-        drop, low, high = paired_drop(self.dense_scores["test"].correct, test.correct)
+        make(run, stages)
+        compared = self.dense.compared(load_compressed(run, stages[-1]))
         for stage in stages[2:]:
             shutil.rmtree(run.folder(stage))
-        return {
-            "kept": run.plan.keep_ratio,
-            "dense": self.dense_scores["test"].accuracy,
-            "accuracy": test.accuracy,
-            "drop": round(drop, 2),
-            "interval": [round(low, 2), round(high, 2)],
-            "kl": test.kl,
-            "validation_kl": validation.kl,
-            "predicted_increase": run.plan.predicted_loss_increase,
-            "measured_increase": validation.loss - self.dense_scores["validation"].loss,
-        }
+        predicted = run.plan.predicted_loss_increase
+        return {"kept": run.plan.keep_ratio, "predicted_increase": predicted, **compared}
 
     def run(self, method: str, allocation: str, keep: float, recover: bool) -> Run:
         fields = dict(METHODS[method])
