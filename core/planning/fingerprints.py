@@ -18,7 +18,7 @@ STAGE_VERSIONS: Mapping[str, int] = {
     "statistics": 2,
     "spectra": 3,
     "plan": 2,
-    "factorize": 3,
+    "factorize": 4,
     "finetune": 2,
     "evaluate": 3,
     "export": 2,

@@ -11,12 +11,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from core.planning.blocks import blocks_of
+from core.planning.activations import pruning_of, seen_at_once, stage_activations
 from core.planning.budgets import BYTES
 from core.planning.plan import LayerPlan, Plan
 from core.planning.search_work import candidates, search_bytes, searched_rows
-from core.recipe.methods import LpafConfig
-from core.recipe.pruning import Pruning
 from core.recipe.recipe import Recipe
 from core.recipe.refit import SequentialRefit
 from core.recipe.statistics import LARGEST_GRAM_SIDE, Statistic
@@ -48,7 +46,8 @@ class Resources(BaseModel):
     """4 · the numbers in all sums that the recipe asks for."""
     activation_bytes: int
     """4 · batch · max_length · Σ (in + out) of the largest batch: what a backward pass keeps. Of an
-    embedding dim, and of a tied one the head's dim and vocab as well."""
+    embedding dim, and of a tied one the head's dim and vocab as well. Under gradient checkpointing
+    every block's input and the layers of one block."""
     peak_bytes: int
     """Largest of: training the dense model, pruning it, the statistics pass, the search for a plan
     that has to be measured, training the planned one."""
@@ -117,56 +116,6 @@ def numbers_in(statistic: Statistic, layer: LayerPlan) -> int:
     return side * side if side <= LARGEST_GRAM_SIDE else side
 
 
-def stage_activations(layers: Sequence[LayerPlan], recipe: Recipe) -> tuple[int, int, int, int]:
-    """Bytes kept for the backward pass while adapting, pruning, taking statistics, fine-tuning,
-    which with mixed ranks keeps two passes."""
-    per_row = activations_per_row(layers, recipe)
-    at_once = max(activations_per_row(part, recipe) for part in seen_at_once(layers, recipe))
-    return (
-        per_row * (0 if recipe.adapt == "never" else rows_at_once(recipe.adaptation)),
-        per_row * rows_at_once(pruning_of(recipe)),
-        at_once * (recipe.calibration.batch_size if recipe.needs_statistics else 0),
-        per_row * rows_at_once(recipe.finetune) * passes(recipe),
-    )
-
-
-def pruning_of(recipe: Recipe) -> Pruning | None:
-    return recipe.method.pruning if isinstance(recipe.method, LpafConfig) else None
-
-
-def passes(recipe: Recipe) -> int:
-    """Of a step of fine-tuning through the model."""
-    return 2 if isinstance(recipe.finetune, MixedRankFinetune) else 1
-
-
-def activations_per_row(layers: Sequence[LayerPlan], recipe: Recipe) -> int:
-    return BYTES * recipe.task.max_length * sum(map(_features_kept, layers))
-
-
-def _features_kept(layer: LayerPlan) -> int:
-    """Per token; a token that is looked up is one number, which is left out."""
-    linear = layer.in_features + layer.out_features
-    return {"linear": linear, "lookup": layer.out_features, "tied": linear + layer.out_features}[
-        layer.use
-    ]
-
-
-def seen_at_once(layers: Sequence[LayerPlan], recipe: Recipe) -> list[list[LayerPlan]]:
-    """The layers by what of them the statistics pass holds in memory: all, or a block's."""
-    blocks = blocks_of([layer.name for layer in layers]) if recipe.calibration.streamed else None
-    if blocks is None:
-        return [list(layers)]
-    by_name = {layer.name: layer for layer in layers}
-    return [[by_name[name] for name in block.layers] for block in blocks]
-
-
-def rows_at_once(config: object) -> int:
-    """⌈batch / accumulation⌉; 0 where nothing is trained."""
-    if not isinstance(config, TrainingConfig):
-        return 0
-    return -(-config.batch_size // config.accumulation)
-
-
 def peak_bytes(plan: Plan, recipe: Recipe) -> int:
     """Weights (with gradients and moments where trained), sums and activations of each stage."""
     adapting, pruning, taking, finetuning = stage_activations(plan.layers, recipe)
@@ -211,22 +160,32 @@ def finetuning_bytes(plan: Plan, recipe: Recipe) -> int:
 
 
 def total_flops(plan: Plan, recipe: Recipe, train_rows: int) -> int:
-    """6 · weights · tokens of every pass; a teacher, a streamed pass and an answering candidate add
-    a forward pass of 2, a refit has three of them, and every candidate its own refit. A step with
-    mixed ranks has two passes."""
+    """6 · weights · tokens of every pass; gradient checkpointing, a teacher, a streamed pass and an
+    answering candidate add a forward pass of 2, a refit has three of them, and every candidate its
+    own refit. A step with mixed ranks has two passes."""
     dense, planned = weights_before(plan.layers), weights_after(plan.layers)
-    teacher = 2 * dense if isinstance(recipe.finetune, DistillationConfig) else 0
+    adaptation = None if recipe.adapt == "never" else recipe.adaptation
+    trained = (
+        training_flops(dense, adaptation)
+        + training_flops(dense, pruning_of(recipe))
+        + training_flops(trained_weights(dense, planned, recipe), recipe.finetune)
+        + (2 * dense if isinstance(recipe.finetune, DistillationConfig) else 0)
+        * epochs(recipe.finetune)
+    )
     rows = (
-        6 * dense * (0 if recipe.adapt == "never" else recipe.adaptation.epochs * train_rows)
+        trained * train_rows
         + (8 if recipe.calibration.streamed else 6) * dense * calibration_rows(recipe, train_rows)
         + 6 * dense * refit_rows(recipe, train_rows) * (1 + candidates(recipe))
         + 2 * dense * searched_rows(plan.layers, recipe, train_rows)
-        + 6 * dense * epochs(pruning_of(recipe)) * train_rows
-        + (6 * trained_weights(dense, planned, recipe) + teacher)
-        * epochs(recipe.finetune)
-        * train_rows
     )
     return rows * recipe.task.max_length
+
+
+def training_flops(weights: int, config: object) -> int:
+    """Of each row at one position, in all epochs."""
+    if not isinstance(config, TrainingConfig):
+        return 0
+    return (8 if config.gradient_checkpointing else 6) * weights * config.epochs
 
 
 def trained_weights(dense: int, planned: int, recipe: Recipe) -> int:

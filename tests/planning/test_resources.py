@@ -95,6 +95,21 @@ def test_streaming_holds_one_block_and_adds_a_forward_pass() -> None:
     assert (found.flops, at_once.flops) == (8 * 2000 * 500 * 128, 6 * 2000 * 500 * 128)
 
 
+def test_checkpointed_activations_are_every_blocks_input_and_one_block() -> None:
+    layers = tuple(
+        TargetLayer(f"layer.{block}.{part}", *shape)
+        for block in range(3)
+        for part, shape in enumerate([(40, 20), (20, 40)])
+    )
+    training = {"epochs": 2, "batch_size": 16, "gradient_checkpointing": True}
+    recomputed = recipe_with(adaptation=training, calibration={}, **UNIFORM_SVD)
+    plan = make_plan(layers, MODEL_PARAMS, recomputed, None)
+    found = estimate_resources(plan, recomputed, 500)
+    assert found.activation_bytes == 16 * 4 * 128 * (3 * 20 + 60 + 60)
+    assert found.peak_bytes == 16 * MODEL_PARAMS + found.activation_bytes
+    assert found.flops == 8 * 2 * 6 * 800 * 500 * 128
+
+
 def test_a_refit_has_three_forward_passes_over_its_rows() -> None:
     without = resources(500, **UNTRAINED).flops
     refit = resources(500, refit={"type": "sequential", "rows": 100}, **UNTRAINED).flops
