@@ -171,10 +171,11 @@ class Run:
             ).model
 
     def load_unfactorized(self) -> nn.Module:
-        """The model that is factorized: the dense one, or as the method has pruned it."""
+        """The model that is factorized: the dense one, or as the method has trained it."""
         model = self.load_dense()
-        if "prune" in self.recipe.method.stages:
-            load_weights(model, self.folder("prune") / "model.safetensors")
+        for stage in ("prune", "dynamic_ranks"):
+            if stage in self.recipe.method.stages:
+                load_weights(model, self.folder(stage) / "model.safetensors")
         return model
 
 

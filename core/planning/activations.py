@@ -8,20 +8,21 @@ from collections.abc import Sequence
 from core.planning.blocks import Block, blocks_of
 from core.planning.budgets import BYTES
 from core.planning.plan import LayerPlan
-from core.recipe.methods import LpafConfig
+from core.recipe.dynamic_ranks import DynamicRanks
+from core.recipe.methods import LpafConfig, RankdynaConfig
 from core.recipe.pruning import Pruning
 from core.recipe.recipe import Recipe
 from core.recipe.training import MixedRankFinetune, TrainingConfig
 
 
 def stage_activations(layers: Sequence[LayerPlan], recipe: Recipe) -> tuple[int, int, int, int]:
-    """Bytes kept for the backward pass while adapting, pruning, taking statistics, fine-tuning,
-    which with mixed ranks keeps two passes."""
+    """Bytes kept for the backward pass while adapting, pruning or finding ranks, taking statistics,
+    and fine-tuning, which with mixed ranks keeps two passes."""
     token = BYTES * recipe.task.max_length
     at_once = max(sum(map(features_kept, part)) for part in seen_at_once(layers, recipe))
     return (
         token * (0 if recipe.adapt == "never" else training_numbers(layers, recipe.adaptation)),
-        token * training_numbers(layers, pruning_of(recipe)),
+        token * training_numbers(layers, pruning_of(recipe) or dynamic_ranks_of(recipe)),
         token * at_once * (recipe.calibration.batch_size if recipe.needs_statistics else 0),
         token * training_numbers(layers, recipe.finetune) * passes(recipe),
     )
@@ -61,6 +62,10 @@ def members_of(blocks: Sequence[Block], layers: Sequence[LayerPlan]) -> list[lis
 
 def pruning_of(recipe: Recipe) -> Pruning | None:
     return recipe.method.pruning if isinstance(recipe.method, LpafConfig) else None
+
+
+def dynamic_ranks_of(recipe: Recipe) -> DynamicRanks | None:
+    return recipe.method.training if isinstance(recipe.method, RankdynaConfig) else None
 
 
 def passes(recipe: Recipe) -> int:

@@ -7,7 +7,7 @@ algorithm. Equal fingerprints mean that an output made before, by this job or an
 from collections.abc import Mapping
 from typing import Any
 
-from core.recipe.methods import LpafConfig
+from core.recipe.methods import LpafConfig, RankdynaConfig
 from core.recipe.recipe import Recipe, fingerprint
 from core.recipe.training import TrainingConfig
 
@@ -15,6 +15,7 @@ STAGE_VERSIONS: Mapping[str, int] = {
     "resolve": 2,
     "adapt": 2,
     "prune": 1,
+    "dynamic_ranks": 1,
     "statistics": 2,
     "spectra": 3,
     "plan": 2,
@@ -72,13 +73,14 @@ def stage_inputs(recipe: Recipe, model_digest: str, dataset_sha256: str) -> dict
             "seed": recipe.seed,
         },
         "prune": _pruning(recipe),
+        "dynamic_ranks": _dynamic_ranks(recipe),
         "statistics": {
             "calibration": recipe.calibration.model_dump(mode="json", exclude={"phi"}),
             "embeddings": recipe.embeddings,
             "wide": _required(recipe, 1, 2),
             "tall": _required(recipe, 2, 1),
         },
-        "spectra": recipe.method.model_dump(mode="json", exclude={"pruning"}),
+        "spectra": recipe.method.model_dump(mode="json", exclude={"pruning", "training"}),
         "plan": _planning(recipe),
         "factorize": _refit(recipe),
         "finetune": _training(recipe.finetune),
@@ -98,6 +100,15 @@ def _pruning(recipe: Recipe) -> dict[str, Any] | None:
     }
     dense = {"keep_dense": sorted(recipe.allocation.keep_dense)}
     return _training(pruning) | (by_budget if pruning.keep_ratio is None else dense)
+
+
+def _dynamic_ranks(recipe: Recipe) -> dict[str, Any] | None:
+    if not isinstance(recipe.method, RankdynaConfig):
+        return None
+    return _training(recipe.method.training) | {
+        "budget": recipe.budget.model_dump(mode="json"),
+        "allocation": recipe.allocation.model_dump(mode="json"),
+    }
 
 
 def _refit(recipe: Recipe) -> dict[str, Any] | None:

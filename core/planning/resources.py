@@ -11,8 +11,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from core.planning.activations import pruning_of, seen_at_once, stage_activations
+from core.planning.activations import dynamic_ranks_of, pruning_of, seen_at_once, stage_activations
 from core.planning.budgets import BYTES
+from core.planning.dynamic_ranks import full_unit_params
 from core.planning.plan import LayerPlan, Plan
 from core.planning.search_work import candidates, search_bytes, searched_rows
 from core.recipe.recipe import Recipe
@@ -49,8 +50,8 @@ class Resources(BaseModel):
     embedding dim, and of a tied one the head's dim and vocab as well. Under gradient checkpointing
     every block's input and the layers of one block."""
     peak_bytes: int
-    """Largest of: training the dense model, pruning it, the statistics pass, the search for a plan
-    that has to be measured, training the planned one."""
+    """Largest of: training the dense model, pruning it or finding its ranks, the statistics pass,
+    the search for a plan that has to be measured, training the planned one."""
     flops: int | None
     """Training, statistics and refit over all their rows, at 6 · target weights per token (forward
     2, backward 4), and 2 for every row that a candidate plan answers; None where the number of rows
@@ -118,14 +119,14 @@ def numbers_in(statistic: Statistic, layer: LayerPlan) -> int:
 
 def peak_bytes(plan: Plan, recipe: Recipe) -> int:
     """Weights (with gradients and moments where trained), sums and activations of each stage."""
-    adapting, pruning, taking, finetuning = stage_activations(plan.layers, recipe)
+    adapting, shaping, taking, finetuning = stage_activations(plan.layers, recipe)
     dense = BYTES * plan.model_params_before
     teacher = dense if isinstance(recipe.finetune, DistillationConfig) else 0
     parts = seen_at_once(plan.layers, recipe)
     return max(
         dense,
         TRAINED_BYTES * plan.model_params_before + adapting if adapting else 0,
-        pruning_bytes(plan, recipe) + pruning if pruning else 0,
+        shaping_bytes(plan, recipe) + shaping if shaping else 0,
         dense + taking + max(statistics_bytes(part, recipe) for part in parts),
         dense + statistics_bytes(plan.layers, recipe) + searching_bytes(plan, recipe),
         finetuning_bytes(plan, recipe) + teacher + finetuning if finetuning else 0,
@@ -137,6 +138,19 @@ def searching_bytes(plan: Plan, recipe: Recipe) -> int:
     refits = candidates(recipe) > 0 and isinstance(recipe.refit, SequentialRefit)
     refitted = BYTES * plan.model_params_before if refits else 0
     return search_bytes(plan.layers, recipe) + refitted
+
+
+def shaping_bytes(plan: Plan, recipe: Recipe) -> int:
+    """Of the training that prunes, or of the one that finds ranks and begins with all of them."""
+    if dynamic_ranks_of(recipe) is not None:
+        units = full_units(plan.layers)
+        return TRAINED_BYTES * (plan.model_params_before - plan.target_params_before + units)
+    return pruning_bytes(plan, recipe)
+
+
+def full_units(layers: Sequence[LayerPlan]) -> int:
+    """Numbers in all layers at full rank."""
+    return sum(full_unit_params(layer.out_features, layer.in_features) for layer in layers)
 
 
 def pruning_bytes(plan: Plan, recipe: Recipe) -> int:
@@ -168,6 +182,7 @@ def total_flops(plan: Plan, recipe: Recipe, train_rows: int) -> int:
     trained = (
         training_flops(dense, adaptation)
         + training_flops(dense, pruning_of(recipe))
+        + training_flops(full_units(plan.layers), dynamic_ranks_of(recipe))
         + training_flops(trained_weights(dense, planned, recipe), recipe.finetune)
         + (2 * dense if isinstance(recipe.finetune, DistillationConfig) else 0)
         * epochs(recipe.finetune)

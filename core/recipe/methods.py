@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from core.recipe.config import Config
+from core.recipe.dynamic_ranks import DynamicRanks
 from core.recipe.pruning import Pruning
 from core.recipe.statistics import Statistic, one_sided, two_sided
 
@@ -35,6 +36,8 @@ class MethodConfig(Config):
     nested: ClassVar[bool] = True
     """Whether factors of every rank are cut from one decomposition, whose spectrum is their error;
     otherwise each rank is solved for, and the spectrum's predicted increase is an upper bound."""
+    finds_ranks: ClassVar[bool] = False
+    """Whether ranks are found in training, and a plan from shapes tells no more than sizes."""
     refits: ClassVar[bool] = False
     """Whether its factors can be fitted anew to shifted inputs, see `refit`."""
 
@@ -211,6 +214,38 @@ class LpafConfig(MethodConfig):
         return sides if self.weights == "fisher" else frozenset()
 
 
+class RankdynaConfig(MethodConfig):
+    """Ranks fall during one round of fine-tuning, in all layers together, down to the budget.
+
+    Rebuilt from the paper's and its patent's abstracts.
+    """
+
+    type: Literal["rankdyna"] = "rankdyna"
+    training: DynamicRanks = DynamicRanks()
+
+    title: ClassVar[str] = "RankDyna"
+    citation: ClassVar[str] = (
+        "Hua et al., Dynamic low-rank estimation for Transformer-based language models, Findings "
+        "of EMNLP 2023 (rebuilt from its abstract)"
+    )
+    summary: ClassVar[str] = "Finds ranks across layers while the model learns the task."
+    stages: ClassVar[tuple[str, ...]] = (
+        "resolve",
+        "adapt",
+        "dynamic_ranks",
+        "statistics",
+        "plan",
+        "factorize",
+        "finetune",
+        "evaluate",
+        "export",
+    )
+    finds_ranks: ClassVar[bool] = True
+
+    def required_statistics(self, out_features: int, in_features: int) -> frozenset[Statistic]:
+        return frozenset()
+
+
 Method = Annotated[
     SvdConfig
     | FwsvdConfig
@@ -219,7 +254,8 @@ Method = Annotated[
     | SvdLlmConfig
     | BolacoConfig
     | KfacConfig
-    | LpafConfig,
+    | LpafConfig
+    | RankdynaConfig,
     Field(discriminator="type"),
 ]
 
@@ -234,5 +270,6 @@ METHOD_CONFIGS: dict[str, type[MethodConfig]] = {
         BolacoConfig,
         KfacConfig,
         LpafConfig,
+        RankdynaConfig,
     )
 }

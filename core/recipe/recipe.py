@@ -17,7 +17,7 @@ from core.recipe.budget import (
     UniformAllocation,
 )
 from core.recipe.config import Config, refusal
-from core.recipe.methods import METHOD_CONFIGS, KfacConfig, LpafConfig, Method
+from core.recipe.methods import METHOD_CONFIGS, KfacConfig, LpafConfig, Method, RankdynaConfig
 from core.recipe.named_tasks import TaskField
 from core.recipe.refit import NoRefit, Refit
 from core.recipe.sources import ModelSource
@@ -152,6 +152,22 @@ class Recipe(Config):
                 )
             if isinstance(self.finetune, MixedRankFinetune):
                 raise refusal("/finetune", "mixed_rank has no use: the budget keeps everything")
+        return self
+
+    @model_validator(mode="after")
+    def _ranks_can_be_found(self) -> Self:
+        if not isinstance(self.method, RankdynaConfig):
+            return self
+        if self.task.type == "embedding":
+            raise refusal("/method", "rankdyna trains on labels, and embeddings have none")
+        if self.embeddings:
+            raise refusal("/embeddings", "must be false: rankdyna trains linear layers")
+        if isinstance(self.budget, MaxDropBudget | RankRatioBudget):
+            raise refusal("/budget", "must be a size: rankdyna finds the ranks for one")
+        if self.allocation.type != "uniform":
+            raise refusal("/allocation", "must be 'uniform': rankdyna spreads ranks in training")
+        if self.allocation.rank_multiple > 1:
+            raise refusal("/allocation/rank_multiple", "must be 1: ranks fall one by one")
         return self
 
     @property

@@ -7,7 +7,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.compression.factorization import asvd, bolaco, fwsvd, kfac, lpaf, svd, svd_llm, tfwsvd
+from core.compression.factorization import (
+    asvd,
+    bolaco,
+    fwsvd,
+    kfac,
+    lpaf,
+    rankdyna,
+    svd,
+    svd_llm,
+    tfwsvd,
+)
 from core.compression.factorization.decomposition import Decomposition
 from core.compression.layer_statistics import LayerStatistics
 from core.errors import NumericalError
@@ -25,6 +35,7 @@ FACTORIZATIONS: dict[str, Callable[..., Decomposition]] = {
     "kfac": kfac.decompose,
     "tfwsvd": tfwsvd.decompose,
     "lpaf": lpaf.decompose,
+    "rankdyna": rankdyna.decompose,
 }
 """``decompose(weight, statistics, config)``, by the tag of the config."""
 

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from core.compression.finetuning.cubic import CubicSchedule
 from core.compression.finetuning.optimizer import adamw
 from core.compression.finetuning.protocol import Hook, Training
-from core.compression.models.layers import layer_at, linear_layer, replace_layer
+from core.compression.models.layers import linear_layer, replace_layer
 from core.compression.sparsity import numerical_rank
 from core.recipe.events import LayerStructure
 from core.recipe.pruning import Pruning
@@ -92,10 +92,6 @@ def take_pruned(dense: nn.Module, layers: Mapping[str, PrunedLinear]) -> None:
         own.weight.copy_(layer.effective_weight())
         if layer.bias is not None:
             own.bias.copy_(layer.bias)
-
-
-def own_layers(model: nn.Module, names: Sequence[str]) -> dict[str, nn.Module]:
-    return {name: layer_at(model, name) for name in names}
 
 
 def top(scores: Tensor, count: int) -> Tensor:

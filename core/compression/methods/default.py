@@ -4,11 +4,12 @@ resolve → adapt → statistics → plan → factorize → finetune → evaluat
 
 and those that some have between them:
 
-prune  after adapt
+prune, dynamic_ranks  after adapt
 """
 
 from core.compression.methods.stage import Stage
 from core.compression.methods.stages.adapt import Adapt
+from core.compression.methods.stages.dynamic_ranks import FindRanks
 from core.compression.methods.stages.evaluate import Evaluate
 from core.compression.methods.stages.export import Export
 from core.compression.methods.stages.factorize import Factorize
@@ -24,6 +25,7 @@ STAGES: dict[str, Stage] = {
         Resolve(),
         Adapt(),
         Prune(),
+        FindRanks(),
         Statistics(),
         MakePlan(),
         Factorize(),

@@ -4,7 +4,7 @@ GPT-2's Conv1D is a linear layer whose weight lies as [in, out]; here it is show
 that computes the same, so that W is [out, in] everywhere.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from torch import Tensor, nn
@@ -31,6 +31,10 @@ def layer_at(model: nn.Module, name: str) -> nn.Module:
         return model.get_submodule(name)
     except AttributeError:
         raise ModelError(f"The model has no layer {name!r}.", pointer="/model") from None
+
+
+def layers_at(model: nn.Module, names: Iterable[str]) -> dict[str, nn.Module]:
+    return {name: layer_at(model, name) for name in names}
 
 
 def as_linear(layer: nn.Module, name: str) -> nn.Linear:

@@ -15,14 +15,13 @@ from core.compression.finetuning.pruning import (
     PrunedLinear,
     PruningHook,
     PruningOptimizer,
-    own_layers,
     put_pruned,
     take_pruned,
     top,
     top_of_all,
 )
 from core.compression.finetuning.training import Reports, TrainingReport
-from core.compression.models.layers import linear_layer, replace_layers
+from core.compression.models.layers import layers_at, linear_layer, replace_layers
 from core.compression.progress import Structure, Validated
 from core.compression.tasks.batches import Batch
 from core.compression.tasks.examples import Examples
@@ -101,7 +100,7 @@ class Case:
         ]
         sizes = {name: linear_layer(self.model, name).weight.numel() for name in self.names}
         self.kept = {name: size // 5 + place for place, (name, size) in enumerate(sizes.items())}
-        self.own = own_layers(self.model, self.names)
+        self.own = layers_at(self.model, self.names)
         self.layers = put_pruned(self.model, self.names, config)
         self.hook = PruningHook(self.layers, self.kept, config)
         self.config = config
@@ -237,7 +236,7 @@ def test_a_batch_that_had_to_be_halved_moves_scores_once(
 
 def test_a_transposed_layer_is_pruned_where_it_lies() -> None:
     model = nn.Sequential(Conv1D(4, 6))
-    own = own_layers(model, ["0"])
+    own = layers_at(model, ["0"])
     layers = put_pruned(model, ["0"], CONFIG)
     layers["0"].mask.copy_(top(torch.rand(4, 6), 5))
     x = torch.randn(3, 6)

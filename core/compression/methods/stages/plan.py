@@ -17,6 +17,7 @@ from core.compression.layer_statistics import LayerStatistics
 from core.compression.methods.factor_layers import factor_layers
 from core.compression.methods.seeds import stage_seed
 from core.compression.methods.stage import Report, Stage, Summary, Work, obtain
+from core.compression.methods.stages.dynamic_ranks import read_ranks
 from core.compression.methods.stages.statistics import load_layer_sums
 from core.compression.models.factorized import Layers, factorized_layers
 from core.compression.models.layers import parameter_count
@@ -27,7 +28,7 @@ from core.planning.allocation.sensitivity import Increases
 from core.planning.budgets import admissible_ranks
 from core.planning.left import left_modules
 from core.planning.plan import Plan, Ranks, Spectrum
-from core.planning.planner import make_plan
+from core.planning.planner import make_plan, plan_of
 from core.planning.spectra import load_spectra, save_spectra
 from core.recipe.budget import SensitivityAllocation
 from core.recipe.events import Event, SpectraReady
@@ -74,6 +75,8 @@ class MakePlan(Stage):
         if run.recipe.measures_plans:
             search = yield from begin_search(run, model, spectra)
             plan = yield from search_plan(search, folder)
+        elif run.recipe.method.finds_ranks:
+            plan = plan_of(run.targets, parameter_count(model), read_ranks(run), spectra)
         else:
             plan = make_plan(run.targets, parameter_count(model), run.recipe, spectra)
         plan = plan.model_copy(update={"left": left_modules(run.checkpoint, run.targets)})

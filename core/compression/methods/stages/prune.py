@@ -14,7 +14,6 @@ from core.compression.finetuning.pruning import (
     PrunedLinear,
     PruningHook,
     PruningOptimizer,
-    own_layers,
     put_pruned,
     take_pruned,
 )
@@ -26,7 +25,7 @@ from core.compression.methods.stage import Stage, Summary, Work
 from core.compression.methods.training_checkpoints import open_checkpoints
 from core.compression.methods.validation import Validation
 from core.compression.models.factorized import verify_targets
-from core.compression.models.layers import linear_layer, parameter_count, replace_layers
+from core.compression.models.layers import layers_at, linear_layer, parameter_count, replace_layers
 from core.compression.progress import Progress
 from core.compression.run_state import Run, write_json
 from core.compression.sparsity import MatrixFacts, facts_of
@@ -49,7 +48,7 @@ class Prune(Stage):
         verify_targets(model, run.targets)
         kept = weights_to_keep(run, model)
         before = yield from look_at(model, list(kept))
-        own = own_layers(model, list(kept))
+        own = layers_at(model, list(kept))
         layers = put_pruned(model, list(kept), config)
         report = yield from train(
             model,
