@@ -39,10 +39,17 @@ class Report(BaseModel):
         return f"{self.recipe.budget.type} ({', '.join(f'{k} {v}' for k, v in chosen.items())})"
 
     @property
+    def spread(self) -> str:
+        """Where the layers' ranks are from."""
+        if self.recipe.method.finds_ranks:
+            return "ranks found in training"
+        return f"{self.recipe.allocation.type} allocation"
+
+    @property
     def facts(self) -> dict[str, Any]:
         return {
             "method": f"{self.recipe.method.title}. {self.recipe.method.citation}",
-            "budget": f"{self.budget}, {self.recipe.allocation.type} allocation",
+            "budget": f"{self.budget}, {self.spread}",
             "fine_tuning": self.recipe.finetune.type,
             "seed": self.recipe.seed,
             "recipe_hash": self.recipe_hash,

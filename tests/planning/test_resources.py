@@ -151,6 +151,15 @@ def test_pruning_holds_scores_and_masked_weights_beside_the_model() -> None:
     assert pruned({"scores": "magnitude"}).peak_bytes == rest + (4 * 2 + 1) * 2000
 
 
+def test_finding_ranks_begins_with_all_of_them() -> None:
+    """Of [20, 20], [40, 20] and [20, 40]: 20 · 40, 20 · 60 and 20 · 60 numbers."""
+    method = {"type": "rankdyna", "training": {"batch_size": 256, "epochs": 2}}
+    found = resources(500, adapt="never", method=method)
+    units = 20 * 40 + 20 * 60 + 20 * 60
+    assert found.peak_bytes == 16 * (MODEL_PARAMS - 2000 + units) + 256 * 4 * 128 * 160
+    assert found.flops == 6 * units * 2 * 500 * 128
+
+
 def test_mixed_ranks_keep_two_passes_and_the_pruned_weights() -> None:
     def found(**fields: object) -> Resources:
         finetune = {"type": "mixed_rank", "batch_size": 512, **fields}

@@ -5,6 +5,7 @@ import pytest
 from core.planning import fingerprints as module
 from core.planning.fingerprints import STAGE_VERSIONS, stage_fingerprints, stages_of
 from core.recipe import Recipe
+from core.recipe.dynamic_ranks import DynamicRanks
 from core.recipe.methods import METHOD_CONFIGS, MethodConfig
 from core.recipe.pruning import Pruning
 from core.recipe.training import MixedRankFinetune, RecoveryConfig, TrainingConfig
@@ -236,6 +237,46 @@ def test_a_field_of_training_says_that_it_is_covered() -> None:
     assert (
         set(MixedRankFinetune.model_fields) - set(RecoveryConfig.model_fields) - {"type"} == mixed
     )
+
+
+def rankdyna(training: dict[str, object], **changes: object) -> Recipe:
+    return recipe_with(method={"type": "rankdyna", "training": training}, **changes)
+
+
+RANKDYNA_STAGES = stages_of(rankdyna({}))
+RANKDYNA_FIELDS: list[dict[str, object]] = [
+    {"importance": "group"},
+    {"smoothing": 0.5},
+    {"uncertainty": True},
+    {"start": "dense"},
+    {"initial_warmup": 0.2},
+    {"final_warmup": 0.4},
+    {"orthogonality": 0.1},
+]
+
+
+@pytest.mark.parametrize("field", [*RANKDYNA_FIELDS, {"epochs": 5}])
+def test_every_field_of_dynamic_ranks_finds_them_anew(field: dict[str, object]) -> None:
+    changes = changed(rankdyna({}), rankdyna(field))
+    assert changes == RANKDYNA_STAGES[RANKDYNA_STAGES.index("dynamic_ranks") :]
+
+
+def test_no_field_of_dynamic_ranks_is_left_out() -> None:
+    own = set(DynamicRanks.model_fields) - set(TrainingConfig.model_fields)
+    assert own == {name for field in RANKDYNA_FIELDS for name in field}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"budget": {"type": "keep_ratio", "value": 0.1}},
+        {"allocation": {"type": "uniform", "min_rank": 2}},
+        {"allocation": {"type": "uniform", "keep_dense": ["a"]}},
+    ],
+)
+def test_what_ranks_are_found_for_finds_them_anew(changes: dict[str, object]) -> None:
+    found = changed(rankdyna({}), rankdyna({}, **changes))
+    assert found == RANKDYNA_STAGES[RANKDYNA_STAGES.index("dynamic_ranks") :]
 
 
 @pytest.mark.parametrize(

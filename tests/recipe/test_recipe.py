@@ -49,6 +49,7 @@ FULL: dict[str, Any] = {
 
 
 EVERYTHING = {"type": "keep_ratio", "value": 1}
+FOUND = {"type": "rankdyna"}
 PRUNED = {"type": "lpaf", "pruning": {"keep_ratio": 0.1}}
 MIXED = {"type": "mixed_rank"}
 
@@ -121,6 +122,9 @@ def test_unknown_fields_are_refused_at_every_level(path: tuple[str, ...]) -> Non
         ("method", {"type": "lpaf", "pruning": {"keep_ratio": 1}}),
         ("method", {"type": "lpaf", "pruning": {"selection": "layer"}}),
         ("method", {"type": "lpaf", "pruning": {"balance": True}}),
+        ("method", {"type": "rankdyna", "training": {"importance": "size"}}),
+        ("method", {"type": "rankdyna", "training": {"smoothing": 1}}),
+        ("method", {"type": "rankdyna", "training": {"orthogonality": -1}}),
         ("finetune", {"type": "mixed_rank", "sparse_probability": 0}),
         ("finetune", {"type": "mixed_rank", "low_rank_share": 1}),
         ("finetune", {"type": "mixed_rank", "temperature": 2}),
@@ -211,15 +215,26 @@ def test_what_a_part_does_not_know_is_refused(field: str, value: object) -> None
         ({"method": PRUNED, "budget": EVERYTHING, "finetune": MIXED}, "/finetune"),
         ({"method": PRUNED, "calibration": {"rows": 9}}, "/calibration"),
         ({"method": PRUNED, "refit": {"type": "sequential"}}, "/refit"),
+        ({"method": FOUND, "embeddings": True}, "/embeddings"),
+        ({"method": FOUND, "budget": {"type": "max_drop", "abs": 0.1}}, "/budget"),
+        ({"method": FOUND, "budget": {"type": "rank_ratio", "value": 0.3}}, "/budget"),
+        ({"method": FOUND, "allocation": {"type": "spectrum"}}, "/allocation"),
+        (
+            {"method": FOUND, "allocation": {"type": "uniform", "rank_multiple": 8}},
+            "/allocation/rank_multiple",
+        ),
+        ({"method": FOUND, "calibration": {"rows": 9}}, "/calibration"),
+        ({"method": FOUND, "refit": {"type": "sequential"}}, "/refit"),
     ],
 )
 def test_fields_without_a_use_are_refused_by_pointer(changes: dict[str, Any], pointer: str) -> None:
     assert pointers({**MINIMAL, **changes}) == [pointer]
 
 
-def test_pruning_refuses_embeddings_that_have_no_labels() -> None:
+@pytest.mark.parametrize("method", ["lpaf", "rankdyna"])
+def test_what_trains_refuses_embeddings_that_have_no_labels(method: str) -> None:
     task = {"type": "embedding", "dataset": MINIMAL["task"]["dataset"]}
-    assert pointers({**MINIMAL, "task": task, "method": {"type": "lpaf"}}) == ["/method"]
+    assert pointers({**MINIMAL, "task": task, "method": {"type": method}}) == ["/method"]
 
 
 @pytest.mark.parametrize(
@@ -234,6 +249,13 @@ def test_fields_of_pruning_must_fit_together(pruning: dict[str, Any], pointer: s
     (error,) = own_errors(json.dumps({**MINIMAL, "method": method}))
     assert error["loc"] == ("method", "lpaf", "pruning")
     assert error["ctx"]["pointer"] == pointer
+
+
+def test_warmups_of_dynamic_ranks_must_fit_together() -> None:
+    method = {"type": "rankdyna", "training": {"initial_warmup": 0.6, "final_warmup": 0.5}}
+    (error,) = own_errors(json.dumps({**MINIMAL, "method": method}))
+    assert error["loc"] == ("method", "rankdyna", "training")
+    assert error["ctx"]["pointer"] == "/final_warmup"
 
 
 def test_mixed_ranks_cannot_compute_a_block_again() -> None:

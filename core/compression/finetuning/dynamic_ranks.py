@@ -13,8 +13,10 @@ score per parameter, Ī_i / (out + in), are deleted over all layers together unt
 
     b_t = b_T + (b_0 − b_T) (1 − p)³,     b_0 = Σ min(out, in) (out + in)
 
-(see `cubic`). No layer falls below its floor, and nothing returns. Once an eighth of a layer's
-units are deleted, and at the schedule's end, they leave its parameters.
+(see `cubic`). A layer of rank r is charged c(r) = r (out + in). Above break-even it will be stored
+dense, and more and more of the difference is remitted, (1 − (1 − p)³) (c(r) − out · in), so that at
+the end the budget is met by what is stored. No layer falls below its floor, and nothing returns.
+Once an eighth of a layer's units are deleted, and at the schedule's end, they leave its parameters.
 """
 
 from collections.abc import Mapping, Sequence
@@ -81,8 +83,16 @@ class DynamicRanksHook(Hook):
         return CubicSchedule(self.config.initial_warmup, self.config.final_warmup)
 
     def params(self) -> int:
-        """Of the units that are left."""
+        """In the units that are left."""
         return sum(layer.rank * layer.unit_cost for layer in self.layers.values())
+
+    def charged(self) -> float:
+        """What counts against the budget by now."""
+        return sum(self._charge(layer).of(layer.rank) for layer in self.layers.values())
+
+    def _charge(self, layer: UnitLinear) -> "Charge":
+        remitted = 1 - self.schedule.excess(self._done, self._steps)
+        return Charge(layer.unit_cost, layer.u.shape[0] * layer.vt.shape[1], remitted)
 
     @torch.no_grad()
     def before_step(self, training: Training) -> None:
@@ -101,13 +111,13 @@ class DynamicRanksHook(Hook):
         budget = self.schedule.kept(
             self._start, min(self.allowance, self._start), self._done, self._steps
         )
-        if self.params() <= budget:
+        if self.charged() <= budget:
             return
         scores = [self.averages[name].score(self.config) for name in self.layers]
         layers = list(self.layers.values())
-        doomed = least_worth(
-            [layer.live for layer in layers], scores, costs(layers), budget, self.floor
-        )
+        charges = [self._charge(layer) for layer in layers]
+        live = [layer.live for layer in layers]
+        doomed = least_worth(live, scores, charges, budget, self.floor)
         for layer, units in zip(layers, doomed, strict=True):
             if units.any():
                 layer.delete(units, training)
@@ -119,7 +129,7 @@ class DynamicRanksHook(Hook):
 
     def values(self) -> dict[str, float]:
         dense = sum(layer.u.shape[0] * layer.vt.shape[1] for layer in self.layers.values())
-        return {"keep_ratio": self.params() / dense}
+        return {"units_ratio": self.params() / dense}
 
     def structure(self) -> Sequence[LayerStructure]:
         return [LayerStructure(name=name, rank=layer.rank) for name, layer in self.layers.items()]
@@ -154,27 +164,47 @@ def importance(layer: UnitLinear, config: DynamicRanks) -> Float[Tensor, "r"]:
     return first_order + of_u + of_v
 
 
-def costs(layers: Sequence[UnitLinear]) -> list[int]:
-    return [layer.unit_cost for layer in layers]
+@dataclass(frozen=True)
+class Charge:
+    """What a layer's rank counts for."""
+
+    unit_cost: int
+    dense: int
+    remitted: float
+    """The share of what is above dense that does not count."""
+
+    def of(self, rank: int) -> float:
+        return rank * self.unit_cost - self.remitted * max(0, rank * self.unit_cost - self.dense)
+
+    def freed(self, rank: int) -> Float[Tensor, "rank"]:
+        """By one deletion after the other, from this rank down to none."""
+        charges = [self.of(left) for left in range(rank, -1, -1)]
+        return -torch.tensor(charges, dtype=torch.float64).diff()
 
 
 def least_worth(
     live: Sequence[Bool[Tensor, "r"]],
     scores: Sequence[Float[Tensor, "r"]],
-    unit_costs: Sequence[int],
-    budget: int,
+    charges: Sequence[Charge],
+    budget: float,
     floor: int,
 ) -> list[Bool[Tensor, "r"]]:
     """The fewest units, lowest score per parameter first, without which the others fit the budget;
     the `floor` best of every layer are not among them."""
     free = [units & ~best(units, score, floor) for units, score in zip(live, scores, strict=True)]
-    worth = [score.double() / cost for score, cost in zip(scores, unit_costs, strict=True)]
-    each = [torch.full_like(w, cost) for w, cost in zip(worth, unit_costs, strict=True)]
+    worth = [score.double() / each.unit_cost for score, each in zip(scores, charges, strict=True)]
+    layer_of = torch.cat(
+        [torch.full_like(units, n, dtype=torch.long) for n, units in enumerate(live)]
+    )
     candidates = torch.cat(free).nonzero()[:, 0]
     order = candidates[torch.cat(worth)[candidates].argsort(stable=True)]
-    freed = torch.cat(each)[order].cumsum(0)
-    spent = sum(int(units.sum()) * cost for units, cost in zip(live, unit_costs, strict=True))
-    count = int((freed < spent - budget).sum()) + 1 if spent > budget else 0
+    ranks = [int(units.sum()) for units in live]
+    freed = torch.zeros(len(order), dtype=torch.float64)
+    for number, (rank, charge) in enumerate(zip(ranks, charges, strict=True)):
+        its_own = (layer_of[order] == number).nonzero()[:, 0].cpu()
+        freed[its_own] = charge.freed(rank)[: len(its_own)]
+    excess = sum(charge.of(rank) for rank, charge in zip(ranks, charges, strict=True)) - budget
+    count = int((freed.cumsum(0) < excess).sum()) + 1 if excess > 0 else 0
     doomed = torch.zeros_like(torch.cat(free))
     doomed[order[:count]] = True
     return list(torch.split(doomed, [len(units) for units in live]))

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from core.compression.finetuning.cubic import CubicSchedule
 from core.compression.finetuning.dynamic_ranks import (
+    Charge,
     DynamicRanksHook,
     KeptOrthogonal,
     importance,
@@ -92,16 +93,19 @@ def test_group_importance_adds_up_over_a_units_weights() -> None:
     assert units.u.grad is not None
     assert units.s.grad is not None
     assert units.vt.grad is not None
+    u, s, vt = units.u.tolist(), units.s.tolist(), units.vt.tolist()
+    of_u, of_s, of_vt = units.u.grad.tolist(), units.s.grad.tolist(), units.vt.grad.tolist()
     for i in range(4):
-        parts = [abs(float(units.s[i] * units.s.grad[i]))]
-        parts += [abs(float(w * g)) for w, g in zip(units.u[:, i], units.u.grad[:, i], strict=True)]
-        parts += [abs(float(w * g)) for w, g in zip(units.vt[i], units.vt.grad[i], strict=True)]
-        assert float(found[i]) == pytest.approx(sum(parts))
+        pairs = [(s[i], of_s[i]), *zip(vt[i], of_vt[i], strict=True)]
+        pairs += [(row[i], gradients[i]) for row, gradients in zip(u, of_u, strict=True)]
+        expected = sum(abs(weight * gradient) for weight, gradient in pairs)
+        assert found[i].item() == pytest.approx(expected)
 
 
 def test_the_least_worth_go_until_the_others_fit() -> None:
     live = [torch.tensor([True, True, False]), torch.tensor([True, True])]
     scores = [torch.tensor([4.0, 6.0, 0.0]), torch.tensor([3.0, 9.0])]
+    charges = [Charge(2, 100, 1.0), Charge(5, 100, 1.0)]
     # Worth per parameter: 2, 3, –; 0.6, 1.8 (of costs 2 and 5).
     for budget, first, second in (
         (14, [], []),
@@ -111,10 +115,20 @@ def test_the_least_worth_go_until_the_others_fit() -> None:
         (3, [0], [0, 1]),
         (1, [0, 1], [0, 1]),
     ):
-        gone = least_worth(live, scores, [2, 5], budget, floor=0)
+        gone = least_worth(live, scores, charges, budget, floor=0)
         assert [units.nonzero()[:, 0].tolist() for units in gone] == [first, second], budget
-    kept = least_worth(live, scores, [2, 5], 0, floor=1)
+    kept = least_worth(live, scores, charges, 0, floor=1)
     assert [units.tolist() for units in kept] == [[True, False, False], [True, False]]
+
+
+def test_what_will_be_stored_dense_is_charged_as_dense_in_the_end() -> None:
+    first, half, last = (Charge(10, 25, remitted) for remitted in (0.0, 0.5, 1.0))
+    assert [charge.of(4) for charge in (first, half, last)] == [40, 32.5, 25]
+    assert {charge.of(2) for charge in (first, half, last)} == {20}
+    assert last.freed(4).tolist() == [0, 5, 10, 10]
+    live, scores = [torch.ones(4, dtype=torch.bool)], [torch.arange(4.0)]
+    assert least_worth(live, scores, [last], 25, floor=0)[0].sum() == 0
+    assert least_worth(live, scores, [last], 24, floor=0)[0].tolist() == [True, True, False, False]
 
 
 class Case:
@@ -160,6 +174,10 @@ each_variant = pytest.mark.parametrize(
 )
 
 
+def linear_layer_size(layer: UnitLinear) -> int:
+    return layer.u.shape[0] * layer.vt.shape[1]
+
+
 @each_variant
 def test_the_schedules_end_meets_the_budget_exactly(
     config: DynamicRanks, folder: Path, examples: Examples, tmp_path: Path
@@ -167,7 +185,12 @@ def test_the_schedules_end_meets_the_budget_exactly(
     case = Case(folder, config)
     case.finish(examples, tmp_path / "training")
     largest = max(layer.unit_cost for layer in case.layers.values())
-    assert case.allowance - largest < case.hook.params() <= case.allowance
+    stored = sum(
+        min(layer.rank * layer.unit_cost, linear_layer_size(layer))
+        for layer in case.layers.values()
+    )
+    assert stored == case.hook.charged()
+    assert case.allowance - largest < stored <= case.allowance
     for layer in case.layers.values():
         assert len(layer.live) == len(layer.s) == layer.u.shape[1] == layer.vt.shape[0]
         assert layer.live.all(), "what is deleted has left the parameters"
@@ -186,12 +209,12 @@ class Watch(Hook):
     def __init__(self, layers: dict[str, UnitLinear], hook: DynamicRanksHook):
         self.layers, self.hook = layers, hook
         self.ranks: list[dict[str, int]] = []
-        self.params: list[int] = []
+        self.charged: list[float] = []
         self.masked = 0
 
     def after_step(self, training: Training) -> None:
         self.ranks.append({name: layer.rank for name, layer in self.layers.items()})
-        self.params.append(self.hook.params())
+        self.charged.append(self.hook.charged())
         for layer in self.layers.values():
             dead = ~layer.live
             self.masked += int(dead.sum())
@@ -213,11 +236,13 @@ def test_what_is_deleted_never_returns_and_the_schedule_is_kept(
     assert watch.masked > 0, "units were dead in place for a while"
     for earlier, later in pairwise(watch.ranks):
         assert all(later[name] <= rank for name, rank in earlier.items())
-    schedule, steps = CubicSchedule(config.initial_warmup, config.final_warmup), len(watch.params)
+    schedule, steps = CubicSchedule(config.initial_warmup, config.final_warmup), len(watch.charged)
     largest = max(layer.unit_cost for layer in case.layers.values())
-    for step, params in enumerate(watch.params, start=1):
+    for step, charged in enumerate(watch.charged, start=1):
         budget = schedule.kept(before, case.allowance, step, steps)
-        assert budget - largest < params <= budget
+        assert charged <= budget
+        if charged < watch.charged[step - 2]:
+            assert charged > budget - largest, "no more is deleted than has to be"
     last = [ranks for step, ranks in enumerate(watch.ranks, 1) if step >= 0.6 * steps]
     assert all(ranks == case.ranks for ranks in last), "the structure is fixed in the last phase"
 
