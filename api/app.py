@@ -20,6 +20,7 @@ from api.keys.service import ensure_bootstrap_key
 from api.methods.endpoints import router as methods
 from api.models.endpoints import router as models
 from api.plans.endpoints import router as plans
+from api.presets.endpoints import router as presets
 from api.rate_limits import RateLimiter
 from api.reference.endpoints import router as reference
 from api.security_headers import SecurityHeaders
@@ -31,8 +32,8 @@ from core.settings import Settings, get_settings
 from core.storage.local import LocalStorage
 
 ROUTERS = (
-    *(jobs, job_history, artifacts, plans, datasets, models, hub_token, methods, usage, keys),
-    *(health, reference, dashboard),
+    *(jobs, job_history, artifacts, plans, presets, datasets, models, hub_token, methods, usage),
+    *(keys, health, reference, dashboard),
 )
 
 

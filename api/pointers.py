@@ -15,6 +15,14 @@ from api.problems import FieldError
 
 Location = tuple[int | str, ...]
 
+IN_JSON = {
+    "dict_type": ("dict_type", "Input should be an object"),
+    "model_attributes_type": ("dict_type", "Input should be an object"),
+    "list_type": ("list_type", "Input should be an array"),
+    "tuple_type": ("tuple_type", "Input should be an array"),
+}
+"""Code and detail where pydantic speaks of Python: a validator had looked at the content before."""
+
 
 class Pointers:
     """Names the fields of one model."""
@@ -42,7 +50,8 @@ class Pointers:
             pointer += context["pointer"]
         if error["type"].startswith("union_tag_"):
             pointer += f"/{context['discriminator'].strip(chr(39))}"
-        return FieldError(pointer=pointer, detail=error["msg"], code=error["type"])
+        code, detail = IN_JSON.get(error["type"], (error["type"], error["msg"]))
+        return FieldError(pointer=pointer, detail=detail, code=code)
 
     def _segments(self, location: Location) -> Iterator[int | str]:
         node = self._resolved(self.schema)

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from core.recipe.config import Config
+from core.recipe.config import Array, Config
 
 Scope = Literal["targets", "model"]
 
@@ -74,7 +74,7 @@ class AllocationConfig(Config):
     stays dense."""
     rank_multiple: int = Field(default=1, ge=1, le=256)
     """Ranks are multiples of this (8 or 16 suit tensor cores)."""
-    keep_dense: tuple[str, ...] = ()
+    keep_dense: Array[str] = ()
     """Target layers, by module name, that are never factorized."""
 
 

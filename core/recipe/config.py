@@ -1,7 +1,15 @@
 """The base of every part of a recipe: strict, closed, immutable."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated, TypeAlias, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Strict
 from pydantic_core import PydanticCustomError
+
+Item = TypeVar("Item")
+
+Array: TypeAlias = Annotated[tuple[Item, ...], Strict(strict=False)]
+"""A JSON array of strict items. Where a validator has looked at the content first (a task or preset
+by name), the array has become a list, which a strict tuple would not take."""
 
 
 class Config(BaseModel):

@@ -16,9 +16,10 @@ from core.recipe.budget import (
     SpectrumAllocation,
     UniformAllocation,
 )
-from core.recipe.config import Config, refusal
+from core.recipe.config import Array, Config, refusal
 from core.recipe.methods import METHOD_CONFIGS, KfacConfig, LpafConfig, Method, RankdynaConfig
 from core.recipe.named_tasks import TaskField
+from core.recipe.presets import PRESETS, PresetName, completed
 from core.recipe.refit import NoRefit, Refit
 from core.recipe.sources import ModelSource
 from core.recipe.statistics import Statistic, two_sided
@@ -40,7 +41,7 @@ LabelValue = Annotated[str, Field(max_length=256)]
 REFITTED = "methods with one: " + ", ".join(
     name for name, config in METHOD_CONFIGS.items() if config.refits
 )
-NOT_HASHED = {"name", "labels", "limits"}
+NOT_HASHED = {"name", "labels", "limits", "preset"}
 
 
 class Limits(Config):
@@ -79,6 +80,8 @@ class Recipe(Config):
     labels: dict[LabelKey, LabelValue] = Field(default_factory=dict, max_length=32)
     limits: Limits = Limits()
 
+    preset: PresetName | None = None
+    """Fields that the recipe does not give are those of this preset."""
     model: ModelSource
     task: TaskField
     adapt: Adapt = "auto"
@@ -96,8 +99,21 @@ class Recipe(Config):
     finetune: Finetune = Field(default_factory=lambda chosen: default_finetune(chosen))
     """`mixed_rank` for lpaf, `none` elsewhere, when not named."""
     evaluation: EvaluationConfig = EvaluationConfig()
-    exports: tuple[Export, ...] = Field(default=("safetensors",), min_length=1, max_length=8)
+    exports: Array[Export] = Field(default=("safetensors",), min_length=1, max_length=8)
     seed: Seed = 17
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_the_presets_fields(cls, content: Any) -> Any:
+        return completed(content)
+
+    @model_validator(mode="after")
+    def _preset_is_of_this_method(self) -> Self:
+        if self.preset is not None and self.method.type != PRESETS[self.preset].method:
+            raise refusal(
+                "/preset", f"is a recipe of method '{PRESETS[self.preset].method}': leave one out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _refuse_unused_fields(self) -> Self:
@@ -189,7 +205,7 @@ class Recipe(Config):
 
     @property
     def hash(self) -> str:
-        """SHA-256 over everything that changes the result (not name, labels, limits)."""
+        """SHA-256 over everything that changes the result (not name, labels, limits, preset)."""
         return fingerprint(self.model_dump(mode="json", exclude=NOT_HASHED))
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from core.recipe.config import Config, refusal
+from core.recipe.config import Array, Config, refusal
 from core.recipe.sources import DatasetSource, HubDataset
 from core.recipe.splits import ColumnName, SeededSplits, SplitRows, Splits
 
@@ -100,7 +100,7 @@ class TokenClassification(DataTask):
     type: Literal["token-classification"] = "token-classification"
     tokens: ColumnName = "tokens"
     tags: ColumnName = "tags"
-    tag_names: tuple[LabelName, ...] | None = Field(default=None, min_length=2, max_length=1000)
+    tag_names: Array[LabelName] | None = Field(default=None, min_length=2, max_length=1000)
     """By number, where tags are numbers."""
 
     @classmethod

@@ -43,6 +43,7 @@ ROUTES = [
     ("DELETE", "/v1/hub-token"),
     ("GET", "/v1/methods"),
     ("GET", "/v1/methods/kfac"),
+    ("GET", "/v1/presets"),
     ("GET", "/v1/usage"),
     ("POST", "/v1/api-keys"),
     ("GET", "/v1/api-keys"),

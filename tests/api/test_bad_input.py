@@ -31,6 +31,7 @@ def test_every_bad_recipe_names_its_field_and_leaves_nothing(api: Api, route: st
         assert refused.headers["content-type"] == "application/problem+json"
         assert problem["errors"][0]["pointer"] == pointer, what
         assert code in ("", problem["errors"][0]["code"]), what
+        assert "dictionary" not in problem["errors"][0]["detail"], "JSON has objects"
         assert problem["request_id"] == refused.headers["x-request-id"]
     assert (api.count(Job), api.count(Dataset), api.count(IdempotencyRecord)) == (0, 1, 0)
     assert api.stored_files() == before

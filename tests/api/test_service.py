@@ -16,6 +16,7 @@ from core import keys
 from core.database.sessions import engine_of, make_sessions
 from core.database.tables import ApiKey
 from core.recipe.methods import METHOD_CONFIGS
+from core.recipe.presets import PRESETS
 from core.settings import Settings
 from tests.api.conftest import Api
 
@@ -101,6 +102,14 @@ def test_a_database_that_is_away_is_told_as_such(api: Api, tmp_path: Path) -> No
     refused = api.get("/v1/jobs")
     assert (refused.status_code, refused.json()["code"]) == (503, "database_away")
     assert refused.headers["retry-after"] == "5"
+
+
+def test_every_preset_is_listed_with_its_fields(api: Api) -> None:
+    listed = {preset["name"]: preset for preset in api.get("/v1/presets").json()["data"]}
+    assert set(listed) == set(PRESETS)
+    for name, preset in PRESETS.items():
+        assert listed[name]["fields"] == preset.fields
+        assert listed[name]["summary"] == preset.summary
 
 
 def test_every_method_is_listed_with_its_schema(api: Api) -> None:
