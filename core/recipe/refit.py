@@ -25,8 +25,9 @@ class SequentialRefit(Config):
     damping: float = Field(default=1.0, gt=0, le=1000)
     """λ = damping · in / tokens, relative to each feature's energy, holds the fit to the weights as
     they were; it fades as tokens outnumber features."""
-    granularity: Granularity = "block"
-    """`block`: a block's layers are solved at once; `layer`: those that share an input, in turn."""
+    granularity: Granularity = "layer"
+    """`layer`: a block's layers that share an input are solved in turn, behind those before them;
+    `block`: all from one look."""
 
 
 Refit = Annotated[NoRefit | SequentialRefit, Field(discriminator="type")]

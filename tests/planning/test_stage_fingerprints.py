@@ -117,7 +117,7 @@ def test_the_order_of_exports_does_not_count() -> None:
 
 
 @pytest.mark.parametrize(
-    "field", [{"rows": 64}, {"damping": 0.5}, {"granularity": "layer"}, {"batch_size": 8}]
+    "field", [{"rows": 64}, {"damping": 0.5}, {"granularity": "block"}, {"batch_size": 8}]
 )
 def test_every_field_of_a_refit_factorizes_anew(field: dict[str, object]) -> None:
     one, other = (recipe_with(refit={"type": "sequential", **f}) for f in ({}, field))
