@@ -192,7 +192,7 @@ def test_every_field_of_a_recipe_is_read_or_left_out_on_purpose() -> None:
         "seed",
         "task",
     }
-    left_out = {"name", "labels", "limits", "model"}
+    left_out = {"name", "labels", "limits", "model", "preset"}
     assert read | left_out == set(Recipe.model_fields)
     assert MINIMAL["model"]["path"] == "model"
 
