@@ -28,7 +28,7 @@ check-machine:
 # honours the machine's own index configuration; the locked rest by uv, several times faster.
 install: $(VENV)/.installed  ## make the environment in .venv
 
-$(VENV)/.installed: requirements/dev.lock requirements/assets.lock | check-machine
+$(VENV)/.installed: requirements/dev.lock requirements/assets.lock client/pyproject.toml | check-machine
 	@test -x $(BIN)/python || { echo "making $(VENV)"; $(PYTHON) -m venv $(VENV); }
 	@$(BIN)/python -c 'import torch' 2>/dev/null || { echo "installing torch"; \
 		$(BIN)/pip --disable-pip-version-check install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) '$(TORCH)'; }
@@ -36,6 +36,7 @@ $(VENV)/.installed: requirements/dev.lock requirements/assets.lock | check-machi
 	@echo "installing the locked packages"
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements/dev.lock
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --require-hashes -r requirements/assets.lock
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps -e client
 	@touch $@
 
 lock:  ## write requirements/*.lock anew from pyproject.toml
