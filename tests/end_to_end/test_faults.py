@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from demo.download import check_sums, download
+from demo.artifact import check_sums
 from demo.service import Service
 from tests.end_to_end.client import Client
 
@@ -52,7 +52,7 @@ def test_kill_9_ends_in_one_good_artifact(
     assert job["status"] == "succeeded", job["error"]
     ends = [e for e in client.listed(job_id, "events") if e["type"] == "job.succeeded"]
     assert len(ends) == 1
-    download(client.http, job_id, tmp_path / "artifact")
+    client.download(job_id, tmp_path / "artifact")
     check_sums(tmp_path / "artifact")
     assert job["result"]["metrics"]["finetuned"]["accuracy"]["value"] > 0.85
 

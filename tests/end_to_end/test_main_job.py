@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.download import check_sums, download
+from demo.artifact import check_sums
 from tests.end_to_end.client import Client, Json
 
 STAGES = [
@@ -84,7 +84,7 @@ def test_artifact_downloads_verifies_and_loads_in_a_fresh_interpreter(
     client: Client, finished: Json, tmp_path: Path
 ) -> None:
     folder = tmp_path / "artifact"
-    download(client.http, finished["id"], folder)
+    client.download(finished["id"], folder)
     assert check_sums(folder) >= 8
     shown = {file["name"]: file for file in client.listed(finished["id"], "artifacts")}
     weights = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()

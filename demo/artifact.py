@@ -1,27 +1,11 @@
-"""Download a job's artifact, check its SHA256SUMS, and load it in a clean process."""
+"""A downloaded artifact: its SHA256SUMS checked, and loaded in a clean process."""
 
 import hashlib
 import subprocess
 import sys
 from pathlib import Path
 
-import httpx
-
 CLASSIFY = Path(__file__).with_name("classify.py")
-
-
-def download(client: httpx.Client, job_id: str, folder: Path) -> int:
-    """Every file of the artifact into `folder`; returns the bytes fetched."""
-    files = client.get(f"/v1/jobs/{job_id}/artifacts").raise_for_status().json()["data"]
-    for file in files:
-        target = folder / file["name"]
-        target.parent.mkdir(parents=True, exist_ok=True)
-        path = f"/v1/jobs/{job_id}/artifacts/{file['name']}/content"
-        with client.stream("GET", path) as response, target.open("wb") as handle:
-            response.raise_for_status()
-            for chunk in response.iter_bytes():
-                handle.write(chunk)
-    return sum(file["bytes"] for file in files)
 
 
 def check_sums(folder: Path) -> int:
