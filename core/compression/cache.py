@@ -3,21 +3,35 @@
 import os
 import shutil
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from core.file_lock import held
+
+TURNS = ".turns"
 
 
 @dataclass(frozen=True)
 class Cache:
     """`<root>/<stage>/<fingerprint>/` appears by one rename and is never changed afterwards.
 
-    Whoever comes second with the same entry finds it there and drops its own copy.
+    Whoever comes second with the same entry finds it there and drops its own copy. Nobody need make
+    what another is making: see `turn`.
     """
 
     root: Path
 
     def entry(self, stage: str, fingerprint: str) -> Path:
         return self.root / stage / fingerprint
+
+    @contextmanager
+    def turn(self, stage: str, fingerprint: str) -> Iterator[bool]:
+        """Whether making this entry is the caller's alone meanwhile. It does not wait, and goes
+        with the process."""
+        with held(self.root / TURNS / f"{stage}-{fingerprint}") as is_ours:
+            yield is_ours
 
     def take(self, stage: str, fingerprint: str, destination: Path) -> bool:
         """Give `destination` the entry's files; False if there is no entry (or it just went)."""

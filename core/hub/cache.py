@@ -1,6 +1,5 @@
 """Files of a hub on this disk, by commit, shared by all jobs; the least recently used go first."""
 
-import fcntl
 import os
 import secrets
 import shutil
@@ -9,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from core import file_lock
 from core.hub.refusals import Kind
 
 DISCARDED = ".discarded"
@@ -29,15 +29,10 @@ class HubCache:
     def held(self, folder: Path) -> Iterator[bool]:
         """Whether the folder is this process's alone meanwhile; it does not wait."""
         path = self._lock(folder)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            held = _locked(descriptor)
-            if held:
-                os.utime(descriptor)
-            yield held
-        finally:
-            os.close(descriptor)
+        with file_lock.held(path) as is_ours:
+            if is_ours:
+                os.utime(path)
+            yield is_ours
 
     def evict(self) -> list[Path]:
         """Remove what was used longest ago, and is not held, until the rest fits; what went."""
@@ -72,11 +67,3 @@ class HubCache:
 
 def folder_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

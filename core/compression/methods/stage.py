@@ -5,7 +5,7 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import ClassVar, Literal
 
 from core.compression.cache import folder_bytes
@@ -29,6 +29,8 @@ Source = Literal["computed", "cache", "workspace", "skipped"]
 Summary = dict[str, str | int | float | bool | None]
 
 DONE = "done.json"
+LOOK_AGAIN_S = 1.0
+"""Whether another job has finished what this one needs too."""
 
 
 class Stage:
@@ -78,21 +80,35 @@ def perform(stage: Stage, run: Run) -> Iterator[Event]:
 
 
 def obtain(stage: Stage, run: Run, reported_as: str) -> Generator[Event, None, Source]:
-    """The stage's folder, complete: found in the workspace, in the cache, or computed now."""
+    """The stage's folder, complete: found in the workspace, in the cache, or computed now. While
+    another job is at the same work, its result is waited for."""
     folder, fingerprint = run.folder(stage.name), run.fingerprints[stage.name]
     if (folder / DONE).exists():
         return "workspace"
-    if stage.cached and run.cache.take(stage.name, fingerprint, folder):
-        yield _cache_used(stage, run, created=False)
-        return "cache"
+    if not stage.cached:
+        yield from make(stage, run, reported_as)
+        return "computed"
+    while True:
+        with run.cache.turn(stage.name, fingerprint) as is_ours:
+            if run.cache.take(stage.name, fingerprint, folder):
+                yield _cache_used(stage, run, created=False)
+                return "cache"
+            if is_ours:
+                yield from make(stage, run, reported_as)
+                created = run.cache.give(stage.name, fingerprint, folder)
+                yield _cache_used(stage, run, created=created)
+                return "computed"
+        yield StageProgress(stage=reported_as, done=0, total=1, unit="work of another job")
+        sleep(LOOK_AGAIN_S)
+
+
+def make(stage: Stage, run: Run, reported_as: str) -> Iterator[Event]:
+    folder = run.folder(stage.name)
     folder.mkdir(parents=True, exist_ok=True)
     yield from narrate(reported_as, stage.compute(run, folder))
-    write_json(folder / DONE, {"stage": stage.name, "fingerprint": fingerprint})
+    done = {"stage": stage.name, "fingerprint": run.fingerprints[stage.name]}
+    write_json(folder / DONE, done)
     shutil.rmtree(run.checkpoints(stage.name), ignore_errors=True)
-    if stage.cached:
-        created = run.cache.give(stage.name, fingerprint, folder)
-        yield _cache_used(stage, run, created=created)
-    return "computed"
 
 
 def _cache_used(stage: Stage, run: Run, created: bool) -> CacheUsed:
