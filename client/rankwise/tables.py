@@ -39,6 +39,7 @@ def jobs_table(jobs: Iterable[Json]) -> Table:
 
 def job_table(job: Json) -> Table:
     made = table("", "")
+    made.show_header = False
     rows = {
         "job": job["id"],
         "name": job["name"],
@@ -65,18 +66,26 @@ def result_table(result: Json) -> Table:
     """Every metric in every phase, the change against dense with its interval."""
     made = table("metric", "model", "value ", "change ", "interval ")
     phases = result["metrics"]
-    for name in phases["dense"]:
+    for name in names_in(phases):
+        shown = name
         for phase, metrics in phases.items():
-            if name in metrics:
-                found = metrics[name]
-                made.add_row(
-                    name if phase == "dense" else "",
-                    phase,
-                    number(name, found["value"]),
-                    change(name, found.get("drop")),
-                    interval(name, found.get("drop_interval")),
-                )
+            if name not in metrics:
+                continue
+            found = metrics[name]
+            made.add_row(
+                shown,
+                phase,
+                number(name, found["value"]),
+                change(name, found.get("drop")),
+                interval(name, found.get("drop_interval")),
+            )
+            shown = ""
     return made
+
+
+def names_in(phases: Json) -> list[str]:
+    """In their order; dense first, which lacks what is measured against it."""
+    return list(dict.fromkeys(name for metrics in phases.values() for name in metrics))
 
 
 def plan_table(plan: Json) -> Table:
@@ -131,8 +140,8 @@ def leaves(value: object, path: str) -> Iterable[tuple[str, str]]:
 
 
 def metric_names(jobs: Sequence[Json]) -> list[str]:
-    found = [job["result"]["metrics"]["dense"] for job in jobs if job["result"]]
-    return list(dict.fromkeys(name for metrics in found for name in metrics))
+    found = [names_in(job["result"]["metrics"]) for job in jobs if job["result"]]
+    return list(dict.fromkeys(name for names in found for name in names))
 
 
 def final_metrics(result: Json | None) -> Json:
