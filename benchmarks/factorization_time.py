@@ -25,6 +25,7 @@ Finished cells stand in benchmarks/grids/factorization_time.jsonl. Cost: about 0
 import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -228,7 +229,7 @@ def main() -> None:
         for name, layer in bench.layers(targets):
             for route in ROUTES:
                 key = {"layer": name, "route": route}
-                grid.cell(key, lambda one=layer, r=route: measure(one, r))
+                grid.cell(key, partial(measure, layer, route))
     cells = [cell for key in keys if (cell := grid.find(key)) is not None]
     print(f"\n{table(cells)}\n")
     print("\n".join(verdicts(cells)))

@@ -6,7 +6,7 @@ in benchmarks/grids/; a grid that is started again computes only those that are 
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -66,7 +66,7 @@ def git(*arguments: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
-def markdown(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def markdown(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     """A table whose first column is text and whose others are numbers."""
     rule = ("---", *("---:" for _ in header[1:]))
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *rows))

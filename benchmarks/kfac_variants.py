@@ -10,6 +10,7 @@ CPU-hours, on one thread: 0.4 for the 42 cells alone, 0.8 for the 18 with refit.
 import argparse
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from benchmarks.grid import Cell, Grid, markdown
@@ -93,7 +94,7 @@ def main() -> None:
     for key in () if arguments.summary else keys():
         if grid.find(key) is None:
             bench = benches.setdefault(key["seed"], Bench(key["seed"]))
-            grid.cell(key, lambda key=key, bench=bench: bench.cell(key))
+            grid.cell(key, partial(bench.cell, key))
     print(table(list(grid)))
 
 

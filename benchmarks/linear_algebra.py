@@ -26,6 +26,7 @@ CPU-hours: 0.04, on one thread. Finished cells stand in benchmarks/grids/linear_
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -137,11 +138,12 @@ def make_layer(case: Case, out_features: int, in_features: int) -> Layer:
 
     def tokens(features: int, condition: float, outliers: float) -> Tensor:
         """Mixed directions of scales from 1 to 1/condition, then channels of their own size."""
-        mixing = torch.linalg.qr(normal(features, features))[0]
+        mixing: Tensor = torch.linalg.qr(normal(features, features))[0]
         channels = torch.ones(features).double()
         channels[::16] = outliers
         channels[int(case.alive * features) :] = 0
-        return normal(case.tokens, features) * decay(features, condition) @ mixing * channels
+        directions = normal(case.tokens, features) * decay(features, condition)
+        return directions @ mixing * channels
 
     left, _, right = torch.linalg.svd(normal(out_features, in_features), full_matrices=False)
     weight = left * decay(left.shape[1], case.weight_condition) @ right
@@ -156,7 +158,8 @@ def make_layer(case: Case, out_features: int, in_features: int) -> Layer:
 
 
 def decay(size: int, condition: float) -> Tensor:
-    return condition ** -torch.linspace(0, 1, size, dtype=torch.float64)
+    exponents = torch.linspace(0, 1, size, dtype=torch.float64)
+    return torch.pow(condition, -exponents)
 
 
 class Norm:
@@ -258,7 +261,7 @@ def worst(cells: list[Cell], case: str, method: str) -> float:
 def main() -> None:
     torch.set_num_threads(1)
     grid = Grid("linear_algebra.jsonl")
-    cells = [grid.cell(key, lambda k=key: of(k)) for key in keys()]
+    cells = [grid.cell(key, partial(of, key)) for key in keys()]
     highest = max(cells, key=lambda cell: cell["excess"])
     verdict = "met" if highest["excess"] <= GOAL else "missed"
     print(f"\n{table(cells)}\n\nHighest {highest['excess']:.1e}; goal {GOAL:.0e}: {verdict}")

@@ -13,6 +13,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import httpx
 import schemathesis
@@ -20,6 +21,7 @@ from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import Case
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Err
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -51,7 +53,7 @@ def run_cases(
     headers = {"Authorization": f"Bearer {key}"}
     counts: Counter[str] = Counter()
 
-    def stand(case: Case) -> None:
+    def stand(case: Case[Any]) -> None:
         if counts[case.operation.label] % 2:
             case.path_parameters |= {n: known[n] for n in case.path_parameters if n in known}
         response = case.call(headers=headers, timeout=TIMEOUT_S)
@@ -59,8 +61,11 @@ def run_cases(
         away = response.status_code == 503 and response.json()["code"] == "hub_away"
         case.validate_response(response, checks=CHECKS + [not_a_server_error] * (not away))
 
-    failures = []
+    failures: list[Exception] = []
     for result in schema.get_all_operations():
+        if isinstance(result, Err):
+            failures.append(result.err())
+            continue
         operation = result.ok()
         for mode in GenerationMode:
             cases = given(case=operation.as_strategy(generation_mode=mode))

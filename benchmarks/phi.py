@@ -17,11 +17,11 @@ import torch
 from benchmarks.grid import Cell, Grid, markdown
 from benchmarks.sentiment import SEEDS, Dense
 from core.compression.factorization.registry import decompose
-from core.compression.layer_statistics import LayerStatistics
 from core.compression.low_rank import LowRankLinear
 from core.compression.metrics.correlation import spearman
 from core.compression.models.layers import linear_layer, replace_layer
 from core.compression.statistics.phi import phi
+from core.compression.statistics.storage import StoredStatistics
 from core.planning.plan import TargetLayer
 from core.planning.planner import predicted_increase, retained_energy
 from core.recipe.methods import SvdConfig
@@ -41,7 +41,7 @@ class Bench:
         self.targets = self.dense.run.targets
 
     @cached_property
-    def statistics(self) -> dict[str, LayerStatistics]:
+    def statistics(self) -> StoredStatistics:
         """F for φ, and the two-sided Grams for the predicted increase."""
         return self.dense.statistics(
             method={"type": "svd"}, allocation={"type": "spectrum"}, calibration={"phi": True}

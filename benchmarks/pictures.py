@@ -15,6 +15,7 @@ mpl.rcParams |= {"svg.hashsalt": "rankwise", "font.size": 9, "font.family": "Dej
 
 import matplotlib.pyplot as plt  # noqa: E402 (a backend is chosen first)
 from matplotlib.axes import Axes  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
 
 from benchmarks.grid import Cell, Grid  # noqa: E402
 from benchmarks.sentiment_methods import fitted_factor, predicting  # noqa: E402
@@ -66,7 +67,7 @@ def diagonal(axes: Axes) -> None:
         axes.spines[side].set_visible(False)
 
 
-def save(figure: plt.Figure, name: str) -> None:
+def save(figure: Figure, name: str) -> None:
     FOLDER.mkdir(exist_ok=True)
     figure.tight_layout()
     figure.savefig(FOLDER / f"{name}.svg", metadata={"Date": None})

@@ -62,7 +62,7 @@ def recipe_keeping(ratio: float) -> Recipe:
 
 def _power_law(layer: TargetLayer, generator: np.random.Generator) -> Spectrum:
     scale, decay = generator.lognormal(0, 1), generator.uniform(0.8, 2)
-    squared = scale * np.arange(1, layer.full_rank + 1) ** -decay
+    squared = np.asarray(scale * np.arange(1, layer.full_rank + 1) ** -decay, np.float64)
     dropped = np.append(np.cumsum(squared[::-1])[::-1], 0.0)
     return Spectrum(squared, dropped / 2)
 

@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Generator, Iterator
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -222,7 +223,7 @@ def main() -> None:
     if not arguments.summary:
         dense = Dense(SEED)
         for key in keys():
-            grid.cell(key, lambda key=key: measure(dense, key))
+            grid.cell(key, partial(measure, dense, key))
     print(table(list(grid)))
 
 

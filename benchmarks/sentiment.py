@@ -20,12 +20,12 @@ from torch import nn
 
 from benchmarks.grid import Cell
 from core.compression.evaluation.predictions import predict
-from core.compression.layer_statistics import LayerStatistics
 from core.compression.methods.default import STAGES
 from core.compression.methods.stage import perform
 from core.compression.methods.stages.statistics import load_layer_statistics
 from core.compression.pipeline import be_deterministic
 from core.compression.run_state import Run
+from core.compression.statistics.storage import StoredStatistics
 from core.compression.tasks.examples import Examples
 from core.compression.tasks.kind import Outputs
 from core.compression.workspace import Workspace
@@ -79,7 +79,7 @@ class Dense:
     def examples(self, split: str) -> Examples:
         return self.run.examples[split]
 
-    def statistics(self, rows: int = 2000, **fields: Any) -> dict[str, LayerStatistics]:
+    def statistics(self, rows: int = 2000, **fields: Any) -> StoredStatistics:
         """As the pipeline's stage takes them for a recipe with these fields."""
         assert self.run
         calibration = {"rows": rows, **fields.pop("calibration", {})}

@@ -11,6 +11,7 @@ CPU-hours, on one thread: 2 for all 138 cells without fine-tuning, 1 for the 18 
 import argparse
 import shutil
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -97,12 +98,8 @@ def measure(grid: Grid, recover: bool) -> None:
     for key in keys(recover):
         if grid.find(key) is None:
             bench = benches.setdefault(key["seed"], Bench(key["seed"]))
-            grid.cell(
-                key,
-                lambda key=key, bench=bench: bench.cell(
-                    key["method"], key["allocation"], key["keep"], key["recovered"]
-                ),
-            )
+            of_recipe = (key[name] for name in ("method", "allocation", "keep", "recovered"))
+            grid.cell(key, partial(bench.cell, *of_recipe))
 
 
 def table(cells: list[Cell], recovered: bool) -> str:

@@ -31,9 +31,10 @@ def smollm_folder(cache: Path = CACHE) -> Path:
 
 def save_plain(source: Path, folder: Path) -> None:
     """The checkpoint without a trace of quantization, which transformers would not save."""
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     multiplied_out = AutoModelForCausalLM.from_pretrained(source, gguf_file=GGUF, dtype="float32")
-    model = AutoModelForCausalLM.from_config(plain_config(multiplied_out))
+    config = plain_config(multiplied_out)
+    model = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
     model.load_state_dict(multiplied_out.state_dict())
     model.save_pretrained(folder)
     tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=GGUF, model_max_length=LONGEST)

@@ -39,8 +39,8 @@ STATISTICS: Mapping[str, tuple[MethodConfig, ...]] = {
 
 
 def load_model() -> nn.Module:
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     torch.manual_seed(0)
     model: nn.Module = AutoModelForSequenceClassification.from_pretrained(
         model_folder(), num_labels=3, attn_implementation="sdpa"

@@ -10,6 +10,7 @@ CPU-hours: 0.9 (`whole` 0.5, `race` 0.4), on one thread.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from time import perf_counter
 from typing import Any
@@ -150,10 +151,10 @@ def main() -> None:
     for keep in KEEP_RATIOS:
         for optimizer in NAMES:
             key = {"seed": SEED, "keep": keep, "optimizer": optimizer}
-            whole.cell(key, lambda k=keep, o=optimizer: bench.whole(k, o))
+            whole.cell(key, partial(bench.whole, keep, optimizer))
         for name in raced:
             key = {"seed": SEED, "keep": keep, "layer": name}
-            race.cell(key, lambda k=keep, n=name: bench.race(n, k))
+            race.cell(key, partial(bench.race, name, keep))
     print(whole_table(whole), race_table(race), sep="\n\n")
 
 

@@ -14,6 +14,7 @@ import argparse
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from benchmarks.grid import Grid, markdown
@@ -129,7 +130,7 @@ def main() -> None:
     for key in () if arguments.summary else keys(tier):
         if grid.find(key) is None:
             dense = models.setdefault(key["seed"], Dense(key["seed"]))
-            grid.cell(key, lambda key=key, dense=dense: measure(dense, key))
+            grid.cell(key, partial(measure, dense, key))
     print(table(list(grid), tuple(sorted(tier.keeps, reverse=True))))
 
 
