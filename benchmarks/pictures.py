@@ -23,6 +23,8 @@ from benchmarks.sentiment_methods import fitted_factor, predicting  # noqa: E402
 FOLDER = Path(__file__).parent.parent / "docs" / "pictures"
 INK, ACCENT, PAPER = "#4a4a4a", "#0b6e99", "#ffffff"
 MARKS = {"spectrum": "o", "uniform": "s"}
+LABEL_SIDES = {"spectrum": ("right", (-5, 2)), "uniform": ("left", (5, -6))}
+"""Of their marks, so that labels of the two do not meet."""
 
 
 def predicted_loss(cells: Sequence[Cell]) -> None:
@@ -39,16 +41,18 @@ def predicted_loss(cells: Sequence[Cell]) -> None:
             if cell["seed"] == cells[0]["seed"]:
                 label(axes, factor * cell["predicted_increase"], cell)
     diagonal(axes)
-    axes.set_xlabel(f"predicted × {factor:.1f}")
-    axes.set_ylabel("measured loss increase")
+    axes.set_xlabel(f"predicted loss increase × {factor:.1f}", color=INK)
+    axes.set_ylabel("measured loss increase", color=INK)
     axes.set_title(f"kfac, no fine-tuning; spread ×/÷ {spread:.2f}", color=INK, loc="left")
-    axes.legend(frameon=False)
+    legend = axes.legend(frameon=False, labelcolor=INK, title="labels: keep ratio, first seed")
+    legend.get_title().set(color=INK, fontsize=7)
     save(figure, "predicted_loss")
 
 
 def label(axes: Axes, x: float, cell: Cell) -> None:
+    side, offset = LABEL_SIDES[cell["allocation"]]
     axes.annotate(
-        f"{cell['keep']:g}", (x, cell["measured_increase"]), xytext=(5, -3),
+        f"{cell['keep']:g}", (x, cell["measured_increase"]), xytext=offset, ha=side,
         textcoords="offset points", color=INK, fontsize=7,
     )  # fmt: skip
 
@@ -62,6 +66,8 @@ def diagonal(axes: Axes) -> None:
     axes.set_xlim(low, high)
     axes.set_ylim(low, high)
     axes.set_aspect("equal")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter("{x:g}")
     axes.tick_params(colors=INK)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
