@@ -16,7 +16,8 @@ the factors as returned, ‖L (W − Ŵ) R‖ / ‖L W R‖, from the whole A (a
 in float64, the same code for both routes of a metric. Goals: svd_llm and kfac at most 1/3 of
 the time of `usual`, kfac at most 1/5 of `two roots`, at the same or lower error.
 
-A is of 4,096 tokens of Brown: more than features, so that `usual` finds its Cholesky root.
+A is of 4,096 tokens of Brown: more than features. Where `usual` finds no Cholesky root even so, it
+lifts the diagonal.
 
 Finished cells stand in benchmarks/grids/factorization_time.jsonl. Cost: about 0.2 CPU-hours for all
 30 blocks (210 layers, 840 cells) on one thread.
@@ -110,12 +111,23 @@ class Layer:
 
 
 def usual(weight: Tensor, a: Tensor, rank: int) -> Factors:
-    lower = torch.linalg.cholesky(a)
+    lower, failed = torch.linalg.cholesky_ex(a)
+    if failed:
+        lower = torch.linalg.cholesky(lifted(a))
     inverse = torch.linalg.inv(lower)
     u, s, vt = torch.linalg.svd(weight.double() @ lower, full_matrices=False)
     roots = s[:rank].sqrt()
     outer, inner = u[:, :rank] * roots, roots[:, None] * vt[:rank] @ inverse
     return Factors(outer.to(weight.dtype), inner.to(weight.dtype))
+
+
+def lifted(a: Tensor) -> Tensor:
+    """As SVD-LLM's published code does it where no root is found: by its lowest eigenvalue, and by
+    1e-6; by doubled amounts until there is one."""
+    amount = 1e-6 - float(torch.linalg.eigvalsh(a)[0])
+    while torch.linalg.cholesky_ex(a + amount * torch.eye(len(a)).double())[1]:
+        amount *= 2
+    return a + amount * torch.eye(len(a)).double()
 
 
 def two_roots(weight: Tensor, a: Tensor, g: Tensor, rank: int) -> Factors:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from benchmarks.factorization_time import ROUTES, TWO_SIDED, Layer, measure, verdicts
+from benchmarks.factorization_time import ROUTES, TWO_SIDED, Layer, measure, usual, verdicts
 from core.compression.layer_statistics import LayerStatistics
 from core.recipe.statistics import Statistic
 
@@ -36,6 +36,15 @@ def test_a_route_and_its_rival_find_the_same_optimum(
     errors = [case.error(case.factors(route), route) for route in (ours, theirs)]
     assert errors[0] == pytest.approx(errors[1], rel=1e-5)
     assert 0.1 < errors[0] < 1
+
+
+def test_the_usual_route_lifts_a_gram_without_a_root() -> None:
+    case = layer(8, 12)
+    x = torch.randn(5, 12, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    singular = x.T @ x - 1e-9 * torch.eye(12).double()
+    assert torch.linalg.cholesky_ex(singular)[1]
+    found = usual(case.weight, singular, case.rank)
+    assert torch.isfinite(found.product()).all()
 
 
 def test_verdicts_are_shares_of_the_summed_time() -> None:
