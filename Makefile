@@ -9,7 +9,7 @@ TORCH_INDEX ?=
 # Tests run side by side, each process on one thread.
 TEST_PROCESSES ?= $(shell nproc)
 BIN := $(VENV)/bin
-BENCHMARKS := statistics_pass plans job_start load openapi_cases
+BENCHMARKS := statistics_pass plans job_start load openapi_cases linear_algebra
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 .DEFAULT_GOAL := help
