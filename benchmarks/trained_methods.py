@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from benchmarks.grid import Grid, markdown
+from benchmarks.grid import Cell, Grid, markdown
 from benchmarks.sentiment import SEEDS, Dense, make
 from benchmarks.sentiment_methods import REFIT, shown
 from core.compression.methods.compressed import final_stage, load_compressed
+from core.compression.run_state import Run
 
 EPOCHS = 3
 """Of adaptation, and of recovery."""
@@ -28,6 +29,7 @@ TRAINING = {"batch_size": 16, "learning_rate": 1e-4}
 PLAIN = {"type": "plain", "epochs": EPOCHS, **TRAINING}
 DISTILL = {"type": "distill", "epochs": EPOCHS, **TRAINING}
 STATISTICS = {"calibration": {"rows": 2000}}
+MEASURING = ("evaluate", "export")
 
 
 def lpaf(scores: str) -> dict[str, Any]:
@@ -92,20 +94,27 @@ def keys(tier: Tier) -> Iterator[dict[str, Any]]:
                 yield {"method": method, "keep": keep, "seed": seed}
 
 
-def measure(dense: Dense, key: dict[str, Any]) -> dict[str, Any]:
+def measure(dense: Dense, method: str, keep: float) -> Cell:
+    return scored(dense, compress(dense, METHODS[method], keep))
+
+
+def compress(dense: Dense, fields: dict[str, Any], keep: float) -> Run:
+    """All of a job but evaluation and export."""
     assert dense.run
-    run = dense.run_of(
-        **METHODS[key["method"]], budget={"type": "keep_ratio", "value": key["keep"]}
-    )
-    stages = [s for s in run.recipe.method.stages if s not in ("evaluate", "export")]
-    make(run, stages)
+    run = dense.run_of(**fields, budget={"type": "keep_ratio", "value": keep})
+    make(run, [stage for stage in run.recipe.method.stages if stage not in MEASURING])
+    return run
+
+
+def scored(dense: Dense, run: Run) -> Cell:
+    """Leaves in the cache what other budgets share."""
     compared = dense.compared(load_compressed(run, final_stage(run)))
-    for stage in stages[stages.index("plan") + 1 :]:
+    for stage in ("factorize", "finetune"):
         shutil.rmtree(run.folder(stage), ignore_errors=True)
     return {"kept": run.plan.keep_ratio, **compared}
 
 
-def table(cells: list[dict[str, Any]], keeps: tuple[float, ...]) -> str:
+def table(cells: list[Cell], keeps: tuple[float, ...]) -> str:
     """Mean drop in points ± half of its 95 % interval."""
     rows = [
         (
@@ -130,7 +139,7 @@ def main() -> None:
     for key in () if arguments.summary else keys(tier):
         if grid.find(key) is None:
             dense = models.setdefault(key["seed"], Dense(key["seed"]))
-            grid.cell(key, partial(measure, dense, key))
+            grid.cell(key, partial(measure, dense, key["method"], key["keep"]))
     print(table(list(grid), tuple(sorted(tier.keeps, reverse=True))))
 
 
