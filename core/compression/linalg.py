@@ -6,6 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+TRIANGLE_BLOCKS = 6
+"""Of a triangular factor: more leave out more zeros and make smaller products."""
+
 
 @dataclass(frozen=True)
 class Eigenpairs:
@@ -42,7 +45,12 @@ def damped(gram: Float[Tensor, "n n"], amount: float) -> Float[Tensor, "n n"]:
 
 def eigenpairs(matrix: Float[Tensor, "n n"]) -> Eigenpairs:
     """Of a positive semidefinite matrix; values that rounding made negative are zero."""
-    values, vectors = torch.linalg.eigh((matrix + matrix.T) / 2)
+    return lower_eigenpairs((matrix + matrix.T) / 2)
+
+
+def lower_eigenpairs(triangle: Float[Tensor, "n n"]) -> Eigenpairs:
+    """As `eigenpairs`, of a matrix of which only the lower triangle is read."""
+    values, vectors = torch.linalg.eigh(triangle, UPLO="L")
     return Eigenpairs(values.flip(0).clamp(min=0), vectors.flip(1))
 
 
@@ -54,6 +62,43 @@ def root(gram: Float[Tensor, "n n"]) -> Float[Tensor, "n n"]:
         return lower
     pairs = eigenpairs(gram)
     return pairs.vectors * pairs.values.sqrt()
+
+
+def congruence(
+    lower: Float[Tensor, "n p"], matrix: Float[Tensor, "n n"]
+) -> tuple[Float[Tensor, "p p"], Float[Tensor, "n p"]]:
+    """``lowerᵀ matrix lower``, of which only the lower triangle is there, and ``matrix lower``.
+
+    Where ``lower`` is triangular, blocks leave out its zeros: half of the multiplications.
+    """
+    if not is_lower_triangular(lower):
+        product = matrix @ lower
+        return lower.T @ product, product
+    product, whole = torch.empty_like(matrix), torch.zeros_like(matrix)
+    for start, stop in blocks(len(lower)):
+        product[:, start:stop] = matrix[:, start:] @ lower[start:, start:stop]
+    for start, stop in blocks(len(lower)):
+        whole[start:stop, :stop] = lower[start:, start:stop].T @ product[start:, :stop]
+    return whole, product
+
+
+def lower_times(lower: Float[Tensor, "n p"], right: Float[Tensor, "p k"]) -> Float[Tensor, "n k"]:
+    """``lower @ right``; the zeros of a triangular ``lower`` are left out in blocks."""
+    if not is_lower_triangular(lower):
+        return lower @ right
+    return torch.cat(
+        [lower[start:stop, :stop] @ right[:stop] for start, stop in blocks(len(lower))]
+    )
+
+
+def is_lower_triangular(matrix: Float[Tensor, "n p"]) -> bool:
+    return matrix.shape[0] == matrix.shape[1] and not bool(matrix.triu(1).any())
+
+
+def blocks(size: int) -> list[tuple[int, int]]:
+    """Starts and stops."""
+    block = max(1, -(-size // TRIANGLE_BLOCKS))
+    return [(start, min(start + block, size)) for start in range(0, size, block)]
 
 
 def inverse_of_kept(values: Float[Tensor, "r"], size: int) -> Float[Tensor, "r"]:

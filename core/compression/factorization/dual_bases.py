@@ -27,7 +27,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.compression.linalg import eigenpairs, inverse_of_kept, root, tail_sums
+from core.compression.linalg import (
+    congruence,
+    inverse_of_kept,
+    lower_eigenpairs,
+    lower_times,
+    root,
+    tail_sums,
+)
 
 SQUARES_HOLD = 1e-10
 """Smallest by largest Σ², or left by all of Σ², at which projections from Σ² are as good as from Σ:
@@ -70,12 +77,12 @@ def dual_bases(
 
 
 def from_squares(lower: Float[Tensor, "n p"], gram: Float[Tensor, "n n"]) -> DualBases:
-    weighted = gram @ lower
-    pairs = eigenpairs(lower.T @ weighted)
+    squares, weighted = congruence(lower, gram)
+    pairs = lower_eigenpairs(squares)
     scale = inverse_of_kept(pairs.values, len(lower))
     return DualBases(
         pairs.values,
-        lambda rank: lower @ pairs.vectors[:, :rank],
+        lambda rank: lower_times(lower, pairs.vectors[:, :rank]),
         lambda rank: weighted @ pairs.vectors[:, :rank] * scale[:rank],
     )
 
