@@ -8,14 +8,12 @@ CPU-hours, on one thread: 0.4 for the 42 cells alone, 0.8 for the 18 with refit.
 """
 
 import argparse
-import shutil
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 from benchmarks.grid import Cell, Grid, markdown
-from benchmarks.sentiment import Dense, make
-from core.compression.methods.compressed import load_compressed
+from benchmarks.sentiment import Dense, compressed
 
 SEEDS = (17, 18)
 KEEP_RATIOS = (0.3, 0.1, 0.05)
@@ -57,9 +55,7 @@ class Bench:
             if key["refit"]
             else {"type": "none"},
         )
-        make(run, ("statistics", "plan", "factorize"))
-        score = self.dense.score(load_compressed(run, "factorize"), "validation")
-        shutil.rmtree(run.folder("factorize"))
+        score = self.dense.score(compressed(run), "validation")
         return {"kl": score.kl, "drop": 100 * (self.accuracy - score.accuracy)}
 
 

@@ -18,34 +18,11 @@ import numpy as np
 
 from benchmarks.grid import Cell, Grid, markdown
 from benchmarks.sentiment import Dense
-from benchmarks.trained_methods import EPOCHS, TRAINING, compress, scored
+from benchmarks.trained_methods import lpaf, rankdyna
 from core.compression.methods.stages.prune import describe_pruning
 
 SEED = 17
 KEEP_RATIOS = (0.1, 0.3)
-STATISTICS = {"calibration": {"rows": 2000}}
-
-
-def rankdyna(**training: Any) -> dict[str, Any]:
-    training = {"epochs": 2 * EPOCHS, **TRAINING, **training}
-    return {
-        "method": {"type": "rankdyna", "training": training},
-        "allocation": {"type": "uniform"},
-    }
-
-
-def lpaf(
-    weights: str = "counts", finetune: dict[str, Any] | None = None, **pruning: Any
-) -> dict[str, Any]:
-    pruning = {"epochs": EPOCHS, **TRAINING, **pruning}
-    mixed = {"type": "mixed_rank", "epochs": EPOCHS, **TRAINING, **(finetune or {})}
-    return {
-        "method": {"type": "lpaf", "weights": weights, "pruning": pruning},
-        "allocation": {"type": "uniform"},
-        "finetune": mixed,
-        **(STATISTICS if weights == "fisher" else {}),
-    }
-
 
 CHOICES: dict[str, dict[str, dict[str, Any]]] = {
     "rankdyna": {
@@ -79,8 +56,8 @@ def keys(method: str) -> Iterator[dict[str, Any]]:
 
 
 def measure(dense: Dense, fields: dict[str, Any], keep: float) -> Cell:
-    run = compress(dense, fields, keep)
-    cell = scored(dense, run)
+    run = dense.run_of(**fields, budget={"type": "keep_ratio", "value": keep})
+    cell = dense.measured(run)
     pruned = describe_pruning(run)
     if pruned is None:
         return cell

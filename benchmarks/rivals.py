@@ -8,7 +8,6 @@ in points. The refit is the product's own: SVD-LLM as published comes without.
 CPU-hours, on one thread: 0.6 for the 12 cells of two refits each.
 """
 
-import shutil
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -16,9 +15,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.grid import Cell, Grid, markdown
-from benchmarks.sentiment import SEEDS, Score, make, paired_drop
+from benchmarks.sentiment import SEEDS, Score, compressed, paired_drop
 from benchmarks.sentiment_methods import Bench
-from core.compression.methods.compressed import load_compressed
 
 KEEP_RATIOS = (0.05, 0.1, 0.2, 0.3)
 OURS, RIVAL = "kfac, refit", "svd_llm, refit"
@@ -33,10 +31,7 @@ def keys() -> Iterator[dict[str, Any]]:
 def score(bench: Bench, method: str, keep: float) -> Score:
     """On the test split."""
     run = bench.run(method, "spectrum", keep, recover=False)
-    make(run, ("statistics", "plan", "factorize"))
-    found = bench.dense.score(load_compressed(run, "factorize"), "test")
-    shutil.rmtree(run.folder("factorize"))
-    return found
+    return bench.dense.score(compressed(run), "test")
 
 
 def measure(bench: Bench, keep: float) -> Cell:

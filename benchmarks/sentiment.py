@@ -8,6 +8,7 @@ is kept under benchmarks/.cache and found there again.
 """
 
 import csv
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +21,7 @@ from torch import nn
 
 from benchmarks.grid import Cell
 from core.compression.evaluation.predictions import predict
+from core.compression.methods.compressed import final_stage, load_compressed
 from core.compression.methods.default import STAGES
 from core.compression.methods.stage import perform
 from core.compression.methods.stages.statistics import load_layer_statistics
@@ -107,6 +109,11 @@ class Dense:
         """Of the dense model itself, on both splits."""
         return {split: self.score(self.model(), split) for split in ("validation", "test")}
 
+    def measured(self, run: Run) -> Cell:
+        """What the model of this run keeps of the target weights, and how it compares."""
+        compared = self.compared(compressed(run))
+        return {"kept": run.plan.keep_ratio, **compared}
+
     def compared(self, model: nn.Module) -> Cell:
         """Drop of the accuracy on the test split, in points, with its paired interval; the losses
         of the validation split, by which choices are made."""
@@ -129,6 +136,16 @@ def make(run: Run, stages: Iterable[str]) -> None:
     for stage in stages:
         for _ in perform(STAGES[stage], run):
             pass
+
+
+def compressed(run: Run) -> nn.Module:
+    """What a job makes of this run's recipe, less evaluation and export; the cache keeps what other
+    cells can share."""
+    make(run, [stage for stage in run.recipe.method.stages if stage not in ("evaluate", "export")])
+    model = load_compressed(run, final_stage(run))
+    for stage in ("factorize", "finetune"):
+        shutil.rmtree(run.folder(stage), ignore_errors=True)
+    return model
 
 
 def polar_texts() -> Path:

@@ -9,7 +9,6 @@ CPU-hours, on one thread: 2 for all 138 cells without fine-tuning, 1 for the 18 
 """
 
 import argparse
-import shutil
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -17,8 +16,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.grid import Cell, Grid, markdown
-from benchmarks.sentiment import SEEDS, Dense, make
-from core.compression.methods.compressed import load_compressed
+from benchmarks.sentiment import SEEDS, Dense
 from core.compression.metrics.correlation import spearman
 from core.compression.run_state import Run
 
@@ -48,15 +46,10 @@ class Bench:
     def __init__(self, seed: int):
         self.dense = Dense(seed)
 
-    def cell(self, method: str, allocation: str, keep: float, recover: bool) -> Cell:
-        run = self.run(method, allocation, keep, recover)
-        stages = ("statistics", "plan", "factorize", *(["finetune"] if recover else []))
-        make(run, stages)
-        compared = self.dense.compared(load_compressed(run, stages[-1]))
-        for stage in stages[2:]:
-            shutil.rmtree(run.folder(stage))
-        predicted = run.plan.predicted_loss_increase
-        return {"kept": run.plan.keep_ratio, "predicted_increase": predicted, **compared}
+    def cell(self, key: dict[str, Any]) -> Cell:
+        run = self.run(key["method"], key["allocation"], key["keep"], key["recovered"])
+        measured = self.dense.measured(run)
+        return {"predicted_increase": run.plan.predicted_loss_increase, **measured}
 
     def run(self, method: str, allocation: str, keep: float, recover: bool) -> Run:
         fields = dict(METHODS[method])
@@ -66,7 +59,6 @@ class Bench:
         fields["budget"] = {"type": "keep_ratio", "value": keep}
         if recover:
             fields["finetune"] = RECOVERY
-        assert self.dense.run
         return self.dense.run_of(**fields)
 
 
@@ -98,8 +90,7 @@ def measure(grid: Grid, recover: bool) -> None:
     for key in keys(recover):
         if grid.find(key) is None:
             bench = benches.setdefault(key["seed"], Bench(key["seed"]))
-            of_recipe = (key[name] for name in ("method", "allocation", "keep", "recovered"))
-            grid.cell(key, partial(bench.cell, *of_recipe))
+            grid.cell(key, partial(bench.cell, key))
 
 
 def table(cells: list[Cell], recovered: bool) -> str:

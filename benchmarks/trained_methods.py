@@ -11,17 +11,14 @@ CPU-hours, on one thread: cpu (keep 0.3, 0.1, 0.05; one seed) 1.5; full (six bud
 """
 
 import argparse
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from benchmarks.grid import Cell, Grid, markdown
-from benchmarks.sentiment import SEEDS, Dense, make
+from benchmarks.sentiment import SEEDS, Dense
 from benchmarks.sentiment_methods import REFIT, shown
-from core.compression.methods.compressed import final_stage, load_compressed
-from core.compression.run_state import Run
 
 EPOCHS = 3
 """Of adaptation, and of recovery."""
@@ -29,14 +26,27 @@ TRAINING = {"batch_size": 16, "learning_rate": 1e-4}
 PLAIN = {"type": "plain", "epochs": EPOCHS, **TRAINING}
 DISTILL = {"type": "distill", "epochs": EPOCHS, **TRAINING}
 STATISTICS = {"calibration": {"rows": 2000}}
-MEASURING = ("evaluate", "export")
 
 
-def lpaf(scores: str) -> dict[str, Any]:
+def rankdyna(**training: Any) -> dict[str, Any]:
+    """Both halves of the steps in one training."""
+    training = {"epochs": 2 * EPOCHS, **TRAINING, **training}
     return {
-        "method": {"type": "lpaf", "pruning": {"scores": scores, "epochs": EPOCHS, **TRAINING}},
+        "method": {"type": "rankdyna", "training": training},
         "allocation": {"type": "uniform"},
-        "finetune": {"type": "mixed_rank", "epochs": EPOCHS, **TRAINING},
+    }
+
+
+def lpaf(
+    weights: str = "counts", finetune: dict[str, Any] | None = None, **pruning: Any
+) -> dict[str, Any]:
+    pruning = {"epochs": EPOCHS, **TRAINING, **pruning}
+    mixed = {"type": "mixed_rank", "epochs": EPOCHS, **TRAINING, **(finetune or {})}
+    return {
+        "method": {"type": "lpaf", "weights": weights, "pruning": pruning},
+        "allocation": {"type": "uniform"},
+        "finetune": mixed,
+        **(STATISTICS if weights == "fisher" else {}),
     }
 
 
@@ -66,12 +76,9 @@ METHODS: dict[str, dict[str, Any]] = {
         "finetune": DISTILL,
         **STATISTICS,
     },
-    "rankdyna": {
-        "method": {"type": "rankdyna", "training": {"epochs": 2 * EPOCHS, **TRAINING}},
-        "allocation": {"type": "uniform"},
-    },
-    "lpaf": lpaf("movement"),
-    "lpaf, by magnitude": lpaf("magnitude"),
+    "rankdyna": rankdyna(),
+    "lpaf": lpaf(),
+    "lpaf, by magnitude": lpaf(scores="magnitude"),
 }
 
 
@@ -95,23 +102,8 @@ def keys(tier: Tier) -> Iterator[dict[str, Any]]:
 
 
 def measure(dense: Dense, method: str, keep: float) -> Cell:
-    return scored(dense, compress(dense, METHODS[method], keep))
-
-
-def compress(dense: Dense, fields: dict[str, Any], keep: float) -> Run:
-    """All of a job but evaluation and export."""
-    assert dense.run
-    run = dense.run_of(**fields, budget={"type": "keep_ratio", "value": keep})
-    make(run, [stage for stage in run.recipe.method.stages if stage not in MEASURING])
-    return run
-
-
-def scored(dense: Dense, run: Run) -> Cell:
-    """Leaves in the cache what other budgets share."""
-    compared = dense.compared(load_compressed(run, final_stage(run)))
-    for stage in ("factorize", "finetune"):
-        shutil.rmtree(run.folder(stage), ignore_errors=True)
-    return {"kept": run.plan.keep_ratio, **compared}
+    budget = {"type": "keep_ratio", "value": keep}
+    return dense.measured(dense.run_of(**METHODS[method], budget=budget))
 
 
 def table(cells: list[Cell], keeps: tuple[float, ...]) -> str:
