@@ -71,33 +71,28 @@ def congruence(
 
     Where ``lower`` is triangular, blocks leave out its zeros: half of the multiplications.
     """
-    if not is_lower_triangular(lower):
-        product = matrix @ lower
-        return lower.T @ product, product
-    product, whole = torch.empty_like(matrix), torch.zeros_like(matrix)
-    for start, stop in blocks(len(lower)):
+    n, p = lower.shape
+    product, whole = lower.new_empty(n, p), lower.new_zeros(p, p)
+    ranges = block_ranges(lower)
+    for start, stop in ranges:
         product[:, start:stop] = matrix[:, start:] @ lower[start:, start:stop]
-    for start, stop in blocks(len(lower)):
+    for start, stop in ranges:
         whole[start:stop, :stop] = lower[start:, start:stop].T @ product[start:, :stop]
     return whole, product
 
 
 def lower_times(lower: Float[Tensor, "n p"], right: Float[Tensor, "p k"]) -> Float[Tensor, "n k"]:
     """``lower @ right``; the zeros of a triangular ``lower`` are left out in blocks."""
-    if not is_lower_triangular(lower):
-        return lower @ right
-    return torch.cat(
-        [lower[start:stop, :stop] @ right[:stop] for start, stop in blocks(len(lower))]
-    )
+    rows = (lower[start:stop, :stop] @ right[:stop] for start, stop in block_ranges(lower))
+    return torch.cat(list(rows))
 
 
-def is_lower_triangular(matrix: Float[Tensor, "n p"]) -> bool:
-    return matrix.shape[0] == matrix.shape[1] and not bool(matrix.triu(1).any())
-
-
-def blocks(size: int) -> list[tuple[int, int]]:
-    """Starts and stops."""
-    block = max(1, -(-size // TRIANGLE_BLOCKS))
+def block_ranges(lower: Float[Tensor, "n p"]) -> list[tuple[int, int]]:
+    """Of rows and columns alike: zeros stand right of a range's end. One, where there is no
+    triangle."""
+    size = max(lower.shape)
+    triangular = lower.shape[0] == lower.shape[1] and not bool(lower.triu(1).any())
+    block = -(-size // TRIANGLE_BLOCKS) if triangular else size
     return [(start, min(start + block, size)) for start in range(0, size, block)]
 
 
