@@ -24,7 +24,7 @@ import torch
 from torch import nn
 
 from benchmarks.grid import Cell, Grid
-from benchmarks.sentiment import Dense
+from benchmarks.sentiment import Dense, make
 from core.compression.finetuning.checkpoint import CheckpointFolder
 from core.compression.finetuning.dynamic_ranks import DynamicRanksHook
 from core.compression.finetuning.optimizer import adamw
@@ -77,6 +77,7 @@ class Trained:
         budget = {"type": "keep_ratio", "value": COST_KEEP}
         method = {"type": "rankdyna"} if kind == "rankdyna" else {"type": "svd"}
         run = dense.run_of(method=method, budget=budget, allocation={"type": "uniform"})
+        make(run, ("resolve",))
         config = DynamicRanks.model_validate(TRAINING)
         model = load_pretrained(run)
         hooks: list[Hook] = []
