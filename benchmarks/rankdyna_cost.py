@@ -14,7 +14,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Generator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -24,21 +23,13 @@ import torch
 from torch import nn
 
 from benchmarks.grid import Cell, Grid
+from benchmarks.rank_search import SEED, starting, training
 from benchmarks.sentiment import Dense, make
-from core.compression.finetuning.checkpoint import CheckpointFolder
-from core.compression.finetuning.dynamic_ranks import DynamicRanksHook
-from core.compression.finetuning.optimizer import adamw
 from core.compression.finetuning.protocol import Hook, Training
-from core.compression.finetuning.score import Score
-from core.compression.finetuning.training import train
-from core.compression.finetuning.units import put_units
 from core.compression.methods.pretrained import load_pretrained
-from core.compression.models.layers import parameter_count
 from core.compression.progress import Progress
-from core.planning.dynamic_ranks import unit_allowance
 from core.recipe.dynamic_ranks import DynamicRanks
 
-SEED = 17
 COST_KEEP = 0.1
 PARTS = 10
 KINDS = ("plain", "rankdyna")
@@ -64,39 +55,20 @@ class Held(Hook):
         self.bytes.append(sum(each.numel() * each.element_size() for each in tensors))
 
 
-def unscored(model: nn.Module) -> Generator[Progress, None, Score]:
-    """Validation is no part of a step's cost."""
-    yield Progress(1, 1, "validation row")
-    return Score(0.0, 0.0)
+def plain(dense: Dense) -> tuple[nn.Module, list[Hook]]:
+    """The pre-trained model, whose weights are trained as they are."""
+    run = dense.run_of()
+    make(run, ("resolve",))
+    return load_pretrained(run), []
 
 
 class Trained:
     """A training of one kind, a step at a time."""
 
     def __init__(self, dense: Dense, kind: str, folder: Path):
-        budget = {"type": "keep_ratio", "value": COST_KEEP}
-        method = {"type": "rankdyna"} if kind == "rankdyna" else {"type": "svd"}
-        run = dense.run_of(method=method, budget=budget, allocation={"type": "uniform"})
-        make(run, ("resolve",))
-        config = DynamicRanks.model_validate(TRAINING)
-        model = load_pretrained(run)
-        hooks: list[Hook] = []
-        if kind == "rankdyna":
-            allowance = unit_allowance(run.targets, parameter_count(model), run.recipe)
-            layers = put_units(model, [layer.name for layer in run.targets])
-            hooks.append(DynamicRanksHook(layers, allowance, 1, config))
-        self.held = Held()
-        self.steps = train(
-            model,
-            dense.examples("train"),
-            run.task.training_losses,
-            unscored,
-            config,
-            CheckpointFolder(folder / kind, 1e9, None, fingerprint=kind),
-            seed=SEED,
-            hooks=[self.held, *hooks],
-            make_optimizer=adamw,
-        )
+        self.held, config = Held(), DynamicRanks.model_validate(TRAINING)
+        model, hooks = starting(dense, COST_KEEP, config) if kind == "rankdyna" else plain(dense)
+        self.steps = training(dense, model, config, folder / kind, [self.held, *hooks])
 
     def step(self) -> float | None:
         """Its seconds; None after the last."""
@@ -109,10 +81,10 @@ class Trained:
 
 def cost() -> Cell:
     with TemporaryDirectory() as folder:
-        plain, ours = (Trained(Dense(SEED), kind, Path(folder)) for kind in KINDS)
-        pairs = list(iter(lambda: (plain.step(), ours.step()), (None, None)))
+        usual, ours = (Trained(Dense(SEED), kind, Path(folder)) for kind in KINDS)
+        pairs = list(iter(lambda: (usual.step(), ours.step()), (None, None)))
     seconds = np.array(pairs, dtype=float)
-    held = np.array([ours.held.bytes, plain.held.bytes], dtype=float)
+    held = np.array([ours.held.bytes, usual.held.bytes], dtype=float)
     parts = np.array_split(np.arange(len(seconds)), PARTS)
     ratios = seconds[:, 1] / seconds[:, 0]
     peaks = {kind: peak_of(kind) for kind in KINDS}
