@@ -50,9 +50,10 @@ CHOICES: dict[str, dict[str, dict[str, Any]]] = {
     "lpaf": {
         "as it is": lpaf(),
         "by magnitude": lpaf(scores="magnitude"),
+        "by movement": lpaf(scores="movement"),
         "best of all matrices": lpaf(selection="global"),
         "from the adapted model": lpaf(start="dense"),
-        "Adam on the scores": lpaf(score_learning_rate=0.01),
+        "by movement, Adam on the scores": lpaf(scores="movement", score_learning_rate=0.01),
         "weighted by scores": lpaf("scores"),
         "weighted by Fisher": lpaf("fisher"),
         "frozen sparse weights": lpaf(finetune={"sparse_weights": "frozen"}),

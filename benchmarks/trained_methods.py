@@ -78,6 +78,7 @@ METHODS: dict[str, dict[str, Any]] = {
     },
     "rankdyna": rankdyna(),
     "lpaf": lpaf(),
+    "lpaf, by movement": lpaf(scores="movement"),
     "lpaf, by magnitude": lpaf(scores="magnitude"),
 }
 

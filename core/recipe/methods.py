@@ -196,7 +196,7 @@ class LpafConfig(MethodConfig):
         "Ren & Zhu, Low-rank prune-and-factorize for language model compression, 2023 "
         "(rebuilt from its abstract)"
     )
-    summary: ClassVar[str] = "Movement pruning, sparsity-aware SVD, mixed-rank fine-tuning."
+    summary: ClassVar[str] = "First-order pruning, sparsity-aware SVD, mixed-rank fine-tuning."
     stages: ClassVar[tuple[str, ...]] = (
         "resolve",
         "adapt",

@@ -57,7 +57,7 @@ PRESETS: Mapping[PresetName, Preset] = {
         },
     ),
     "papers/lpaf": Preset(
-        "Movement pruning, sparsity-aware SVD, mixed-rank fine-tuning.",
+        "First-order pruning, sparsity-aware SVD, mixed-rank fine-tuning.",
         {
             "method": {"type": "lpaf"},
             "allocation": UNIFORM,

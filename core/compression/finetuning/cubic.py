@@ -1,4 +1,4 @@
-"""The cubic schedule of Zhu & Gupta, To prune, or not to prune, 2017, as movement pruning takes it.
+"""The cubic schedule of Zhu & Gupta, To prune, or not to prune, 2017.
 
     share_t = share_T + (1 − share_T) (1 − p)³,   p = (t − t_i) / (t_f − t_i) within [0, 1]
 

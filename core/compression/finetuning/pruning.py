@@ -1,14 +1,19 @@
 """Pruning in training: weights of the target layers go while the others learn.
 
-Movement pruning, Sanh, Wolf & Rush, NeurIPS 2020, which the first part of LPAF (Ren & Zhu 2023,
-rebuilt from its abstract) is. With scores S, one for each weight, and v weights to be left,
+First-order unstructured pruning, which the first part of LPAF (Ren & Zhu 2023, rebuilt from its
+abstract) is. With scores S, one for each weight, and v weights to be left,
 
-    y = (W ⊙ Top_v(S)) x + b,
-    ∂L/∂W = ∂L/∂W_eff ⊙ Top_v(S),      S ← S − η ∂L/∂W_eff ⊙ W,
+    y = (W ⊙ Top_v(S)) x + b,      ∂L/∂W = ∂L/∂W_eff ⊙ Top_v(S),
 
-the gradient going straight through Top_v. A weight that a step moves away from zero gains, one that
-is moved towards it loses, and one that was pruned can return. Magnitude pruning, the control, has
-S = |W| and nothing to learn. v falls by a cubic schedule (see `cubic`) to exactly what was asked.
+the gradient going straight through Top_v, so that what was pruned can return. Scores are
+
+    movement      S ← S − η ∂L/∂W_eff ⊙ W          (Sanh, Wolf & Rush, NeurIPS 2020),
+    sensitivity   S ← β S + (1 − β) |∂L/∂W_eff ⊙ W|  (Molchanov et al., ICLR 2017, averaged),
+    magnitude     S = |W|, the control, with nothing to learn.
+
+By movement a weight gains that a step moves away from zero; sensitivity is by how much the loss
+would change to first order if the weight went. v falls by a cubic schedule (see `cubic`) to exactly
+what was asked.
 """
 
 from collections.abc import Mapping, Sequence
@@ -76,7 +81,7 @@ class PrunedLinear(nn.Module):
 def put_pruned(model: nn.Module, names: Sequence[str], pruning: Pruning) -> dict[str, PrunedLinear]:
     """Pruned layers in place of these, all of whose weights are still there."""
     layers = {
-        name: PrunedLinear(linear_layer(model, name), pruning.scores == "movement")
+        name: PrunedLinear(linear_layer(model, name), pruning.scores != "magnitude")
         for name in names
     }
     for name, layer in layers.items():
@@ -144,8 +149,14 @@ class PruningHook(Hook):
         rate = training.optimizer.param_groups[0]["lr"]
         for layer in self.layers.values():
             if layer.scores is not None and layer.scores.grad is not None:
-                layer.scores.data.sub_(layer.scores.grad, alpha=rate)
+                self._move(layer.scores.data, layer.scores.grad, rate)
                 layer.scores.grad = None
+
+    def _move(self, scores: Tensor, gradient: Tensor, rate: float) -> None:
+        if self.config.scores == "sensitivity":
+            scores.lerp_(gradient.abs(), 1 - self.config.smoothing)
+        else:
+            scores.sub_(gradient, alpha=rate)
 
     def after_step(self, training: Training) -> None:
         self._done, self._steps = training.step + 1, training.steps

@@ -1,6 +1,6 @@
 """Scores against autograd and finite differences, masks of exact size, and resumed prunings."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +126,8 @@ class Case:
 VARIANTS = [
     CONFIG,
     CONFIG.model_copy(update={"scores": "magnitude"}),
-    CONFIG.model_copy(update={"score_learning_rate": 0.01}),
+    CONFIG.model_copy(update={"scores": "movement"}),
+    CONFIG.model_copy(update={"scores": "movement", "score_learning_rate": 0.01}),
     CONFIG.model_copy(update={"accumulation": 2}),
 ]
 
@@ -185,16 +186,40 @@ def test_movement_scores_are_the_sum_of_first_order_steps(
     folder: Path, examples: Examples, tmp_path: Path
 ) -> None:
     """Where nothing is pruned yet, S = −Σ η g ⊙ W with the gradients that autograd gives."""
-    config = CONFIG.model_copy(update={"epochs": 1, "initial_warmup": 0.6, "final_warmup": 0.1})
+
+    def step(expected: Tensor, first_order: Tensor, rate: float) -> None:
+        expected.sub_(rate * first_order)
+
+    assert_scores_move(folder, examples, tmp_path, "movement", step)
+
+
+def test_sensitivity_scores_are_the_averaged_size_of_first_order_changes(
+    folder: Path, examples: Examples, tmp_path: Path
+) -> None:
+    def step(expected: Tensor, first_order: Tensor, rate: float) -> None:
+        expected.mul_(0.85).add_(0.15 * first_order.abs())
+
+    assert_scores_move(folder, examples, tmp_path, "sensitivity", step)
+
+
+def assert_scores_move(
+    folder: Path,
+    examples: Examples,
+    tmp_path: Path,
+    scores: str,
+    step: Callable[[Tensor, Tensor, float], None],
+) -> None:
+    """For some steps, from g ⊙ W with the gradients that autograd gives to the weights."""
+    warmups = {"epochs": 1, "initial_warmup": 0.6, "final_warmup": 0.1}
+    config = CONFIG.model_copy(update={"scores": scores, **warmups})
     case = Case(folder, config)
-    name = case.names[0]
-    layer = case.layers[name]
+    layer = case.layers[case.names[0]]
     expected = torch.zeros_like(layer.weight)
 
     class Listening(PruningHook):
         def before_step(self, training):  # type: ignore[no-untyped-def]
             rate = training.optimizer.param_groups[0]["lr"]
-            expected.sub_(rate * layer.weight.grad * layer.weight.detach())
+            step(expected, layer.weight.grad * layer.weight.detach(), rate)
             super().before_step(training)
 
     case.hook = Listening(case.layers, case.kept, config)

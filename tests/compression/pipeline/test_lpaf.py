@@ -185,7 +185,7 @@ def test_report_and_card_tell_what_pruning_left(whole: Finished) -> None:
         tagged = "".join(f"<td>{cell}</td>" for cell in cells)
         assert tagged.replace("<td>", '<td class="words">', 1) in page
     card = " ".join((artifact / "README.md").read_text().split())
-    assert "Pruned first, by movement: the numerical rank of a matrix went from 100.0 %" in card
+    assert "Pruned first, by sensitivity: the numerical rank of a matrix went from 100.0 %" in card
     assert "fine-tuning: mixed_rank" in card
 
 
@@ -285,7 +285,10 @@ def test_killed_while_pruning_and_mixing_a_run_equals_an_undisturbed_one(tmp_pat
     model = save_encoder(tmp_path / "encoder")
     dataset = write_csv(tmp_path / "texts.csv", sentences(200))
     changes = {
-        "method": {**lpaf(score_learning_rate=0.01, **OFTEN), "weights": "scores"},
+        "method": {
+            **lpaf(scores="movement", score_learning_rate=0.01, **OFTEN),
+            "weights": "scores",
+        },
         "finetune": {**MIXED, **OFTEN},
     }
     undisturbed = make_workspace(tmp_path / "undisturbed", model, dataset)
