@@ -46,6 +46,7 @@ class ResultView:
     """With its paired interval."""
     sizes: Sequence[SizeRow]
     metrics: Sequence[MetricRow]
+    split: str
     rows: str
     """How many the metrics were measured on."""
     confidence: str
@@ -174,6 +175,7 @@ def _result(whole: WholeJob) -> ResultView:
         change=change_in_words(headline[-1]),
         sizes=size_rows(result),
         metrics=metric_rows(result),
+        split=result.split,
         rows=grouped(headline[0].n),
         confidence=percent(whole.job.recipe["evaluation"]["confidence"], decimals=0),
         intervals=Markup(intervals_svg(headline)),

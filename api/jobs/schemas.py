@@ -126,7 +126,7 @@ class Layer(LayerReport):
 
 
 class Metric(View):
-    """One metric on the test split. Drops are paired: dense and compressed on the same rows."""
+    """One metric on the split that was evaluated. Drops are paired: both models, the same rows."""
 
     object: Literal["metric"] = "metric"
     phase: Phase

@@ -161,7 +161,7 @@ class Run:
         resolved = self.resolved
         source = self.folder("adapt") if resolved.adapts else self.workspace.model
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.recipe.seed)
+            torch.manual_seed(self.recipe.dense_seed)
             return load_model(
                 source,
                 self.task.auto_class,

@@ -60,6 +60,7 @@ def stages_of(recipe: Recipe) -> list[str]:
 
 def stage_inputs(recipe: Recipe, model_digest: str, dataset_sha256: str) -> dict[str, Any]:
     """What every stage reads beyond its parent's output."""
+    own_seed = {} if recipe.dense_seed == recipe.seed else {"seed": recipe.seed}
     return {
         "resolve": {
             "model": model_digest,
@@ -70,29 +71,29 @@ def stage_inputs(recipe: Recipe, model_digest: str, dataset_sha256: str) -> dict
         "adapt": {
             "adapt": recipe.adapt,
             "training": _training(recipe.adaptation),
-            "seed": recipe.seed,
+            "seed": recipe.dense_seed,
         },
-        "prune": _pruning(recipe),
-        "dynamic_ranks": _dynamic_ranks(recipe),
+        "prune": _pruning(recipe) | own_seed,
+        "dynamic_ranks": _dynamic_ranks(recipe) | own_seed,
         "statistics": {
-            "calibration": recipe.calibration.model_dump(mode="json", exclude={"phi"}),
+            "calibration": recipe.calibration.model_dump(mode="json", exclude={"phi", "also"}),
             "embeddings": recipe.embeddings,
             "wide": _required(recipe, 1, 2),
             "tall": _required(recipe, 2, 1),
         },
         "spectra": recipe.method.model_dump(mode="json", exclude={"pruning", "training"}),
-        "plan": _planning(recipe),
+        "plan": _planning(recipe) | (own_seed if recipe.measures_plans else {}),
         "factorize": _refit(recipe),
-        "finetune": _training(recipe.finetune),
-        "evaluate": recipe.evaluation.model_dump(mode="json"),
+        "finetune": _training(recipe.finetune) | (own_seed if recipe.recovers else {}),
+        "evaluate": recipe.evaluation.model_dump(mode="json") | own_seed,
         "export": sorted(recipe.exports),
     }
 
 
-def _pruning(recipe: Recipe) -> dict[str, Any] | None:
+def _pruning(recipe: Recipe) -> dict[str, Any]:
     """With a ratio of its own, budgets share the pruned model."""
     if not isinstance(recipe.method, LpafConfig):
-        return None
+        return {}
     pruning = recipe.method.pruning
     by_budget = {
         "budget": recipe.budget.model_dump(mode="json"),
@@ -102,9 +103,9 @@ def _pruning(recipe: Recipe) -> dict[str, Any] | None:
     return _training(pruning) | (by_budget if pruning.keep_ratio is None else dense)
 
 
-def _dynamic_ranks(recipe: Recipe) -> dict[str, Any] | None:
+def _dynamic_ranks(recipe: Recipe) -> dict[str, Any]:
     if not isinstance(recipe.method, RankdynaConfig):
-        return None
+        return {}
     return _training(recipe.method.training) | {
         "budget": recipe.budget.model_dump(mode="json"),
         "allocation": recipe.allocation.model_dump(mode="json"),

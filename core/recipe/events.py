@@ -139,7 +139,8 @@ class LayersReported(RunEvent):
 
 
 class MetricMeasured(RunEvent):
-    """A metric on the test split; the interval of a compressed phase's drop is paired to dense."""
+    """A metric on the split that is evaluated; the interval of a compressed phase's drop is paired
+    to dense."""
 
     type: Literal["metric.measured"] = "metric.measured"
     phase: Phase

@@ -41,7 +41,10 @@ LabelValue = Annotated[str, Field(max_length=256)]
 REFITTED = "methods with one: " + ", ".join(
     name for name, config in METHOD_CONFIGS.items() if config.refits
 )
-NOT_HASHED = {"name", "labels", "limits", "preset"}
+NOT_HASHED: dict[str, Any] = {
+    **dict.fromkeys(("name", "labels", "limits", "preset"), True),
+    "calibration": {"also"},
+}
 
 
 class Limits(Config):
@@ -101,6 +104,9 @@ class Recipe(Config):
     evaluation: EvaluationConfig = EvaluationConfig()
     exports: Array[Export] = Field(default=("safetensors",), min_length=1, max_length=8)
     seed: Seed = 17
+    shared_seed: Seed | None = None
+    """Of adaptation and statistics, which recipes that differ in `seed` can then share; null: the
+    recipe's `seed`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -187,8 +193,18 @@ class Recipe(Config):
         return self
 
     @property
+    def dense_seed(self) -> int:
+        """Of what is done to the dense model, before anything is compressed."""
+        return self.seed if self.shared_seed is None else self.shared_seed
+
+    @property
     def needs_statistics(self) -> bool:
         return bool(self.required_statistics(1, 1))
+
+    @property
+    def recovers(self) -> bool:
+        """Whether the factorized model is trained."""
+        return self.finetune.type != "none"
 
     @property
     def measures_plans(self) -> bool:
@@ -201,11 +217,13 @@ class Recipe(Config):
         needed = self.method.required_statistics(out_features, in_features)
         if self.allocation.type == "spectrum" and not self.method.loss_unit:
             needed |= two_sided(out_features, in_features)
-        return needed | {Statistic.FISHER} if self.calibration.phi else needed
+        of_phi = {Statistic.FISHER} if self.calibration.phi else set()
+        return needed | of_phi | set(self.calibration.also)
 
     @property
     def hash(self) -> str:
-        """SHA-256 over everything that changes the result (not name, labels, limits, preset)."""
+        """SHA-256 over everything that changes the result (not name, labels, limits, preset, and
+        what is taken for others)."""
         return fingerprint(self.model_dump(mode="json", exclude=NOT_HASHED))
 
 

@@ -4,8 +4,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from core.recipe.config import Config, refusal
-from core.recipe.statistics import FisherKind
+from core.recipe.config import Array, Config, refusal
+from core.recipe.statistics import FisherKind, Statistic
 
 Adapt = Literal["auto", "always", "never"]
 ScheduleName = Literal["linear", "cosine", "constant"]
@@ -51,6 +51,8 @@ class CalibrationConfig(Config):
     """`empirical`: gradients at the true labels; `true`: in expectation over the model's output."""
     phi: bool = False
     """Take the Fisher of every single weight, and tell from it where plain SVD will hurt (φ)."""
+    also: Array[Statistic] = ()
+    """Taken beside what the method needs, so that jobs of other methods find them in the cache."""
     streamed: bool = False
     """Block by block: memory holds the model and one block's statistics, for a third more work and
     disk space for every block's inputs."""
@@ -133,7 +135,11 @@ Finetune = Annotated[
 
 
 class EvaluationConfig(Config):
-    """How the dense, the factorized and the fine-tuned model are compared on the test split."""
+    """How the dense, the factorized and the fine-tuned model are compared, on the same rows."""
+
+    split: Literal["test", "validation"] = "test"
+    """`validation` where jobs are there to be chosen from: the test split is read by the one that
+    was chosen."""
 
     batch_size: int = Field(default=64, ge=1, le=4096)
     bootstrap_samples: int = Field(default=2000, ge=100, le=100_000)

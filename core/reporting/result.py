@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from statistics import fmean
-from typing import get_args
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
 from core.recipe.events import MetricMeasured, Phase
 
+Split = Literal["test", "validation"]
 PHASES: tuple[Phase, ...] = get_args(Phase)
 PHASE_TITLES: dict[str, str] = {
     "dense": "dense",
@@ -19,7 +20,7 @@ OPEN = ConfigDict(frozen=True, extra="allow")
 
 
 class Measured(BaseModel):
-    """One metric of one phase on the test split."""
+    """One metric of one phase."""
 
     model_config = OPEN
 
@@ -114,6 +115,8 @@ class Result(BaseModel):
     latency: Latency | None = None
     headline: str | None = None
     """The task's own metric; none in results of before tasks named one."""
+    split: Split = "test"
+    """Whose rows the metrics are of."""
     pruning: Pruning | None = None
     """None where the method prunes nothing."""
 

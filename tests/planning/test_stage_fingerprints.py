@@ -53,6 +53,7 @@ def test_all_stages_have_a_sha256_of_their_own() -> None:
         ({"refit": {"type": "sequential"}}, "factorize"),
         ({"finetune": {"type": "plain"}}, "finetune"),
         ({"evaluation": {"bootstrap_samples": 500}}, "evaluate"),
+        ({"evaluation": {"split": "validation"}}, "evaluate"),
         ({"exports": ["safetensors", "dense"]}, "export"),
         ({"task": {**PATH, "text": "sentence"}}, "resolve"),
         ({"task": {**PATH, "max_length": 64}}, "resolve"),
@@ -136,6 +137,32 @@ def test_a_refit_plans_anew_where_candidates_are_measured(search: dict[str, obje
     assert changed(one, other) == after("plan")
 
 
+@pytest.mark.parametrize(
+    ("fields", "first"),
+    [
+        ({}, "evaluate"),
+        ({"finetune": {"type": "plain"}}, "finetune"),
+        ({"allocation": {"type": "bayesian"}}, "plan"),
+        ({"method": {"type": "rankdyna"}}, "dynamic_ranks"),
+        ({"method": {"type": "lpaf"}}, "prune"),
+    ],
+)
+def test_seeds_share_what_is_done_to_the_dense_model(fields: dict[str, object], first: str) -> None:
+    one, other = (recipe_with(**fields, seed=seed, shared_seed=17) for seed in (17, 18))
+    assert changed(one, other) == stages_of(one)[stages_of(one).index(first) :]
+    assert changed(one, recipe_with(**fields)) == []
+
+
+def test_statistics_taken_for_others_are_shared_and_change_no_result() -> None:
+    also = {"also": ["fisher_in", "output_grad_gram", "output_gram", "input_gram"]}
+    also["also"] += ["input_grad_gram"]
+    kfac = recipe_with(calibration=also)
+    fwsvd = recipe_with(method={"type": "fwsvd"}, calibration=also)
+    assert changed(kfac, fwsvd) == after("spectra")
+    assert kfac.hash == BASE.hash
+    assert changed(BASE, kfac) == after("statistics")
+
+
 @pytest.mark.parametrize("method", ["svd", "svd_llm", "fwsvd"])
 def test_other_statistics_leave_the_adapted_model(method: str) -> None:
     assert changed(BASE, recipe_with(method={"type": method})) == after("statistics")
@@ -190,6 +217,7 @@ def test_every_field_of_a_recipe_is_read_or_left_out_on_purpose() -> None:
         "method",
         "refit",
         "seed",
+        "shared_seed",
         "task",
     }
     left_out = {"name", "labels", "limits", "model", "preset"}

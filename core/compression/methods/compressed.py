@@ -19,4 +19,4 @@ def load_compressed(run: Run, stage: str) -> nn.Module:
 
 def final_stage(run: Run) -> str:
     """The stage whose weights are the result."""
-    return "factorize" if run.recipe.finetune.type == "none" else "finetune"
+    return "finetune" if run.recipe.recovers else "factorize"

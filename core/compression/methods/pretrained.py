@@ -10,7 +10,7 @@ from core.compression.run_state import Run
 
 def load_pretrained(run: Run) -> nn.Module:
     """A new head is the same wherever a training starts from here."""
-    torch.manual_seed(stage_seed(run.recipe.seed, "adapt"))
+    torch.manual_seed(stage_seed(run.recipe.dense_seed, "adapt"))
     return load_model(
         run.workspace.model,
         run.task.auto_class,

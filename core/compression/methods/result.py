@@ -34,6 +34,7 @@ def describe_result(run: Run) -> dict[str, Any]:
             "targets": _change(*(width * params for params in targets)),
         },
         "headline": run.resolved.metric,
+        "split": run.recipe.evaluation.split,
         "latency": evaluation["latency"],
         "plan": _plan(plan_as_measured(run)),
         "adaptation": _training(run, "adapt"),

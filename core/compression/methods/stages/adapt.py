@@ -21,7 +21,7 @@ class Adapt(Stage):
 
     def compute(self, run: Run, folder: Path) -> Work:
         config, resolved = run.recipe.adaptation, run.resolved
-        seed = stage_seed(run.recipe.seed, self.name)
+        seed = stage_seed(run.recipe.dense_seed, self.name)
         checkpoints = yield from open_checkpoints(run, self.name, config)
         model = load_pretrained(run)
         report = yield from train(

@@ -1,6 +1,7 @@
-"""evaluate: dense, factorized and fine-tuned on the same test rows; latency against dense.
+"""evaluate: dense, factorized and fine-tuned on the same rows; latency against dense.
 
-The test split is read here only, once by each model. The validation split says what the plan's
+The test split is read here only, once by each model, and not at all where the recipe is one of
+several to choose from. The validation split says what the plan's
 predicted loss increase has to be multiplied by, where no candidate did before.
 """
 
@@ -20,6 +21,7 @@ from core.compression.methods.seeds import stage_seed
 from core.compression.methods.stage import Stage, Summary, Work
 from core.compression.progress import Notice, Progress
 from core.compression.run_state import Run, write_json
+from core.compression.tasks.examples import Examples
 from core.compression.tasks.kind import Outputs
 from core.recipe.events import Event, MetricMeasured, Phase
 from core.reporting.latency import speed_in_words
@@ -30,21 +32,21 @@ class Evaluate(Stage):
 
     def compute(self, run: Run, folder: Path) -> Work:
         config = run.recipe.evaluation
-        test = run.examples["test"]
+        rows = evaluated(run)
         outputs = yield from predict_phases(run)
         for phase, arrays in outputs.items():
             np.savez(folder / f"{phase}.npz", **arrays)  # type: ignore[arg-type]
         seed = stage_seed(run.recipe.seed, self.name)
-        bootstrap = Bootstrap(test.row_count, config.bootstrap_samples, config.confidence, seed)
+        bootstrap = Bootstrap(rows.row_count, config.bootstrap_samples, config.confidence, seed)
         measured = compare(
-            outputs, lambda ours, dense: run.task.metrics(ours, test, dense), bootstrap
+            outputs, lambda ours, dense: run.task.metrics(ours, rows, dense), bootstrap
         )
         if measures_increase(run.plan):
             yield from measure_increase(run)
         latency = yield from measure_latency(
             run.load_dense(),
             load_compressed(run, final_stage(run)),
-            test,
+            rows,
             config.latency_batch,
             config.latency_repeats,
             run.device,
@@ -72,8 +74,12 @@ class Evaluate(Stage):
         return {**values, "speedup": evaluation["latency"]["speedup"]}
 
 
+def evaluated(run: Run) -> Examples:
+    return run.examples[run.recipe.evaluation.split]
+
+
 def phases(run: Run) -> tuple[Phase, ...]:
-    tuned: tuple[Phase, ...] = ("finetuned",) if run.recipe.finetune.type != "none" else ()
+    tuned: tuple[Phase, ...] = ("finetuned",) if run.recipe.recovers else ()
     return ("dense", "factorized", *tuned)
 
 
@@ -83,13 +89,13 @@ def load_phase(run: Run, phase: Phase) -> nn.Module:
 
 
 def predict_phases(run: Run) -> Generator[Progress, None, dict[str, Outputs]]:
-    """What every phase's model answers to the test split."""
-    test, batch_size = run.examples["test"], run.recipe.evaluation.batch_size
+    """What every phase's model answers."""
+    rows, batch_size = evaluated(run), run.recipe.evaluation.batch_size
     outputs: dict[str, Outputs] = {}
     for number, phase in enumerate(phases(run)):
-        work = predict(load_phase(run, phase), run.task, test, batch_size, run.device)
+        work = predict(load_phase(run, phase), run.task, rows, batch_size, run.device)
         outputs[phase] = yield from counted_on(
-            work, number * len(test), len(phases(run)) * len(test)
+            work, number * len(rows), len(phases(run)) * len(rows)
         )
     return outputs
 

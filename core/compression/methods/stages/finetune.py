@@ -25,7 +25,7 @@ class Finetune(Stage):
     name = "finetune"
 
     def nothing_to_do(self, run: Run) -> str | None:
-        return "the recipe asks for none" if run.recipe.finetune.type == "none" else None
+        return None if run.recipe.recovers else "the recipe asks for none"
 
     def compute(self, run: Run, folder: Path) -> Work:
         config = run.recipe.finetune

@@ -40,7 +40,7 @@ class Statistics(Stage):
             layer.name: run.recipe.required_statistics(layer.out_features, layer.in_features)
             for layer in run.targets
         }
-        generator = torch.Generator().manual_seed(stage_seed(run.recipe.seed, self.name))
+        generator = torch.Generator().manual_seed(stage_seed(run.recipe.dense_seed, self.name))
         model, spool = run.load_unfactorized(), run.checkpoints(self.name)
         shutil.rmtree(spool, ignore_errors=True)
         with (
