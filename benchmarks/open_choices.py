@@ -7,7 +7,7 @@ the test drop stands beside them. For lpaf also how far pruning has brought the 
 down: the mean over matrices of the rank after by the rank before, which is the paper's claim and
 needs magnitude as its control.
 
-CPU-hours, on one thread: rankdyna 1.6 (16 cells); lpaf 3.0 (18 cells, each of two trainings whose
+CPU-hours, on one thread: rankdyna 1.6 (16 cells); lpaf 3.3 (22 cells, each of two trainings whose
 second takes two passes a step); recovery 1.0 (16 cells).
 """
 
@@ -49,6 +49,7 @@ CHOICES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "lpaf": {
         "as it is": lpaf(),
+        "smoothing 0.97": lpaf(smoothing=0.97),
         "by magnitude": lpaf(scores="magnitude"),
         "by movement": lpaf(scores="movement"),
         "best of all matrices": lpaf(selection="global"),
