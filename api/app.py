@@ -24,6 +24,7 @@ from api.presets.endpoints import router as presets
 from api.rate_limits import RateLimiter
 from api.reference.endpoints import router as reference
 from api.security_headers import SecurityHeaders
+from api.sweeps.endpoints import router as sweeps
 from api.usage.endpoints import router as usage
 from core.database.sessions import make_engine, make_sessions, read_only
 from core.jobs.doorbell import Doorbell
@@ -32,8 +33,8 @@ from core.settings import Settings, get_settings
 from core.storage.local import LocalStorage
 
 ROUTERS = (
-    *(jobs, job_history, artifacts, plans, presets, datasets, models, hub_token, methods, usage),
-    *(keys, health, reference, dashboard),
+    *(jobs, job_history, sweeps, artifacts, plans, presets, datasets, models, hub_token, methods),
+    *(usage, keys, health, reference, dashboard),
 )
 
 

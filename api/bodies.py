@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from api.pointers import Pointers, escaped
 from api.problems import FieldError, Problem
 from core.recipe import Recipe
+from core.recipe.sweep import SweepSpec
 from core.settings import Settings
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -32,7 +33,7 @@ class JsonBody(Generic[Model]):
         self.media_types = ("application/json", *others)
         self.optional = optional
         self.pointers = Pointers(model)
-        self.refused_as = "invalid_recipe" if model is Recipe else "invalid_body"
+        self.refused_as = "invalid_recipe" if model in {Recipe, SweepSpec} else "invalid_body"
 
     async def __call__(self, request: Request) -> Received[Model]:
         if self.optional and not _has_body(request):

@@ -12,10 +12,15 @@ from api.hub_token.schemas import HubTokenSet
 from api.jobs.schemas import JobChanges
 from api.keys.schemas import ApiKeyCreate
 from api.problems import ProblemDetails
+from api.sweeps.schemas import Promotion
 from core.recipe import Recipe
+from core.recipe.sweep import SweepSpec
 
 REFERENCE = "#/components/schemas/{model}"
-BODIES: tuple[type[BaseModel], ...] = (Recipe, ApiKeyCreate, HubTokenSet, JobChanges, LinkWanted)
+BODIES: tuple[type[BaseModel], ...] = (
+    *(Recipe, SweepSpec, Promotion, JobChanges),
+    *(ApiKeyCreate, HubTokenSet, LinkWanted),
+)
 DESCRIPTION = """
 Rankwise compresses Transformer language models as jobs. Post a recipe to `/v1/jobs`, follow its
 events, download the artifact. Every error is an RFC 9457 problem; every list comes in cursor pages;

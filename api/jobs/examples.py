@@ -45,6 +45,7 @@ QUEUED: dict[str, Any] = {
     "progress": None,
     "recipe": RECIPES["kfac"],
     "recipe_hash": "4f1c8b0d9a7e6f5c3b2a1908f7e6d5c4b3a29180f7e6d5c4b3a291807f6e5d4c",
+    "sweep_id": None,
     "result": None,
     "error": None,
     "attempts": 0,

@@ -4,7 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from api.problems import FieldError, Problem, not_found
-from core.jobs.errors import FieldFixed, IllegalTransition, InUse, NotFound, QueueFull
+from core.jobs.errors import (
+    FieldFixed,
+    IllegalTransition,
+    InUse,
+    NotFound,
+    QueueFull,
+    SweepUnfinished,
+)
 
 ROOM_IN_S = 30
 """A full queue is worth asking again after this long."""
@@ -26,6 +33,8 @@ def as_problems() -> Iterator[None]:
         raise Problem("field_fixed", str(error), errors=[field], state=error.state) from None
     except InUse as error:
         raise Problem("job_in_use", f"{error}; cancel it first") from None
+    except SweepUnfinished as error:
+        raise Problem("sweep_unfinished", f"{error}; cancel it first") from None
     except QueueFull as error:
         headers = {"Retry-After": str(ROOM_IN_S)}
         raise Problem("queue_full", str(error), headers=headers) from None

@@ -56,6 +56,8 @@ class Job(View):
     """The stage's {done, total, unit, eta_s}."""
     recipe: dict[str, Any]
     recipe_hash: str
+    sweep_id: str | None
+    """The sweep that it is a point of."""
     result: dict[str, Any] | None
     """metrics, params, bytes, latency; once it has succeeded."""
     error: JobError | None

@@ -56,9 +56,7 @@ def prepare_submission(
 def _submitted(
     session: Session, resolved: Resolved, priority: int, project_id: str, max_queued: int
 ) -> Answer:
-    _hold_dataset(session, resolved.dataset.storage_key)
-    _hold_source_job(session, resolved.recipe.model)
-    hold_model(session, resolved.recipe.model)
+    hold(session, resolved)
     with as_problems():
         row = submission.submit(
             session,
@@ -73,8 +71,14 @@ def _submitted(
     return Answer(202, shown.model_dump(mode="json"), {"Location": shown.links["self"]})
 
 
+def hold(session: Session, resolved: Resolved) -> None:
+    """Keep what a job reads from being deleted before the job is there."""
+    _hold_dataset(session, resolved.dataset.storage_key)
+    _hold_source_job(session, resolved.recipe.model)
+    hold_model(session, resolved.recipe.model)
+
+
 def _hold_dataset(session: Session, storage_key: str | None) -> None:
-    """Keep the dataset from being deleted before the job that reads it is there."""
     if storage_key is None:
         return
     query = select(Dataset.id).where(Dataset.storage_key == storage_key)
@@ -83,7 +87,6 @@ def _hold_dataset(session: Session, storage_key: str | None) -> None:
 
 
 def _hold_source_job(session: Session, source: ModelSource) -> None:
-    """Keep an earlier job from being deleted before the job that takes its result is there."""
     if not isinstance(source, JobModel):
         return
     query = select(JobTable.id).where(JobTable.id == source.id)

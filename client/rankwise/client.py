@@ -1,7 +1,7 @@
 """The service's nouns as methods. What it answers comes back as the JSON that it is."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -51,6 +51,62 @@ class Client:
     def plan(self, recipe: Mapping[str, Any]) -> Json:
         """What a job of this recipe would do."""
         return self.connection.post("/v1/plans", json=dict(recipe))
+
+    def submit_sweep(
+        self, sweep: Mapping[str, Any], priority: int = 0, idempotency_key: str | None = None
+    ) -> Json:
+        """The queued sweep: a job for every budget, method and seed."""
+        return self.connection.post(
+            "/v1/sweeps",
+            json=dict(sweep),
+            params={"priority": priority},
+            idempotency_key=idempotency_key,
+        )
+
+    def sweep(self, sweep_id: str) -> Json:
+        return self.connection.get(f"/v1/sweeps/{sweep_id}")
+
+    def sweeps(self) -> Iterator[Json]:
+        return self.connection.pages("/v1/sweeps")
+
+    def points(self, sweep_id: str) -> list[Json]:
+        return list(self.connection.pages(f"/v1/sweeps/{sweep_id}/points"))
+
+    def pareto(self, sweep_id: str, against: str = "bytes", metric: str | None = None) -> Json:
+        """Finished points by what they cost; which of them nothing beats, and the knee."""
+        wanted = {"against": against} | ({"metric": metric} if metric else {})
+        return self.connection.get(f"/v1/sweeps/{sweep_id}/pareto", params=wanted)
+
+    def promote(self, sweep_id: str, job_id: str, changes: Mapping[str, Any] | None = None) -> Json:
+        """The queued job: a point's recipe with changes, evaluated on the test split."""
+        body = {"job_id": job_id, "changes": dict(changes or {})}
+        return self.connection.post(f"/v1/sweeps/{sweep_id}/promote", json=body)
+
+    def cancel_sweep(self, sweep_id: str) -> Json:
+        return self.connection.post(f"/v1/sweeps/{sweep_id}/cancel")
+
+    def wait_for_sweep(
+        self,
+        sweep_id: str,
+        timeout: float | None = None,
+        every: float = 2.0,
+        seen: Callable[[Json], object] = lambda _: None,
+    ) -> Json:
+        """The sweep with all its jobs over, however they ended; `seen` is told on the way.
+
+        Raises:
+            TimedOut: some are not over after so many seconds.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            sweep = self.sweep(sweep_id)
+            seen(sweep)
+            left = sum(n for status, n in sweep["statuses"].items() if status not in FINISHED)
+            if not left:
+                return sweep
+            if deadline is not None and time.monotonic() + every > deadline:
+                raise TimedOut(f"{left} jobs of {sweep_id} are not over after {timeout:g} s.")
+            time.sleep(every)
 
     def job(self, job_id: str) -> Json:
         return self.connection.get(f"/v1/jobs/{job_id}")

@@ -83,6 +83,27 @@ def result_table(result: Json) -> Table:
     return made
 
 
+def pareto_table(pareto: Json) -> Table:
+    """By cost: ● nothing beats it, ◆ the knee."""
+    metric, cost = pareto["metric"], pareto["against"]
+    made = table("", "job", "method", "budget", "seed ", "kept ", f"{cost} ", f"{metric} ", "")
+    for point in pareto["points"]:
+        is_knee = point["job_id"] == pareto["knee"]
+        made.add_row(
+            "◆" if is_knee else "●" if point["on_front"] else "",
+            point["job_id"],
+            point["method"],
+            " ".join(str(value) for value in point["budget"].values()),
+            str(point["seed"]),
+            f"{100 * point['keep_ratio']:.1f} %",
+            f"{point['cost']:,.1f} ms" if cost == "latency" else f"{point['cost']:,.0f}",
+            number(metric, point["value"]),
+            "knee" if is_knee else "",
+            style=None if point["on_front"] else "dim",
+        )
+    return made
+
+
 def names_in(phases: Json) -> list[str]:
     """In their order; dense first, which lacks what is measured against it."""
     return list(dict.fromkeys(name for metrics in phases.values() for name in metrics))

@@ -148,6 +148,19 @@ class HubToken(ProjectOwned, Table):
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 
+class Sweep(ProjectOwned, Table):
+    """Jobs that were submitted together, to choose from."""
+
+    __tablename__ = "sweep"
+    __table_args__ = (Index("ix_sweep_list", "project_id", "created_at", "id"),)
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    name: Mapped[str] = mapped_column(String(200), default="")
+    spec: Mapped[dict[str, Any]]
+    """core.recipe.sweep.Sweep."""
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
 class Job(ProjectOwned, Table):
     """The queue is this table: a queued row is work, whatever the broker remembers."""
 
@@ -163,6 +176,8 @@ class Job(ProjectOwned, Table):
     labels: Mapped[dict[str, Any]] = mapped_column(default=dict)
     recipe: Mapped[dict[str, Any]]
     recipe_hash: Mapped[str] = mapped_column(String(64), index=True)
+    sweep_id: Mapped[str | None] = mapped_column(String(40), index=True)
+    """No foreign key: SQLite could not give the column up again."""
     inputs: Mapped[dict[str, Any]]
     """Resolved at submit: {"model_path", "model_digest", "dataset_path" | "dataset_key", …}."""
     queue: Mapped[str] = mapped_column(String(64), default="default")

@@ -6,6 +6,7 @@ JobError
 ├── FieldFixed             the job's state does not let this field change any more
 ├── InUse                  an unfinished job needs the one that is to go
 ├── QueueFull              the project has as many waiting jobs as it may have
+├── SweepUnfinished        a job of the sweep that is to go is not over
 └── Fenced                 another claim owns the job, or it is over: write nothing, walk away
 """
 
@@ -52,8 +53,15 @@ class InUse(JobError):
 
 class QueueFull(JobError):
     def __init__(self, limit: int) -> None:
-        super().__init__(f"the project has {limit} waiting jobs, as many as it may have")
+        super().__init__(f"the project may have {limit} waiting jobs, and has or would have more")
         self.limit = limit
+
+
+class SweepUnfinished(JobError):
+    def __init__(self, sweep_id: str, unfinished: int) -> None:
+        super().__init__(f"{unfinished} jobs of {sweep_id} are not over")
+        self.sweep_id = sweep_id
+        self.unfinished = unfinished
 
 
 class Fenced(JobError):

@@ -11,8 +11,8 @@ WAITING = (JobState.QUEUED, JobState.PAUSED)
 """A paused job counts: it comes back without being asked whether there is room."""
 
 
-def refuse_full_queue(session: Session, project_id: str, limit: int) -> None:
-    """QueueFull where the project has `limit` waiting jobs or more; 0 is no limit.
+def refuse_full_queue(session: Session, project_id: str, limit: int, coming: int = 1) -> None:
+    """QueueFull where more than `limit` jobs would wait with those that come; 0 is no limit.
 
     Until this transaction ends no other one can count: on PostgreSQL the project's row is locked
     (rows that name it may still be added), on SQLite the transaction began IMMEDIATE.
@@ -26,5 +26,5 @@ def refuse_full_queue(session: Session, project_id: str, limit: int) -> None:
         .select_from(Job)
         .where(Job.project_id == project_id, Job.state.in_(WAITING))
     )
-    if session.scalars(waiting).one() >= limit:
+    if session.scalars(waiting).one() + coming > limit:
         raise QueueFull(limit)

@@ -20,6 +20,7 @@ def submit(
     priority: int = 0,
     queue: str = "default",
     max_queued: int = 0,
+    sweep_id: str | None = None,
 ) -> Job:
     """Queue a job. Ring the doorbell after this session's commit, never before.
 
@@ -33,6 +34,7 @@ def submit(
         labels=recipe.labels,
         recipe=recipe.model_dump(mode="json"),
         recipe_hash=recipe.hash,
+        sweep_id=sweep_id,
         inputs=inputs,
         queue=queue,
         priority=priority,

@@ -218,7 +218,7 @@ class Recipe(Config):
         if self.allocation.type == "spectrum" and not self.method.loss_unit:
             needed |= two_sided(out_features, in_features)
         of_phi = {Statistic.FISHER} if self.calibration.phi else set()
-        return needed | of_phi | set(self.calibration.also)
+        return needed | of_phi | self.calibration.also.of(out_features, in_features)
 
     @property
     def hash(self) -> str:

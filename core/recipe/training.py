@@ -41,6 +41,18 @@ class TrainingConfig(Config):
     """and after so many steps; null: by time alone."""
 
 
+class TakenToo(Config):
+    """Statistics by the shape of a layer; they change no result."""
+
+    wide: Array[Statistic] = ()
+    """Of layers with no more outputs than inputs."""
+    tall: Array[Statistic] = ()
+    """Of all others."""
+
+    def of(self, out_features: int, in_features: int) -> frozenset[Statistic]:
+        return frozenset(self.wide if out_features <= in_features else self.tall)
+
+
 class CalibrationConfig(Config):
     """The examples that statistics are summed over: the first `rows` of the train split's order."""
 
@@ -51,8 +63,8 @@ class CalibrationConfig(Config):
     """`empirical`: gradients at the true labels; `true`: in expectation over the model's output."""
     phi: bool = False
     """Take the Fisher of every single weight, and tell from it where plain SVD will hurt (φ)."""
-    also: Array[Statistic] = ()
-    """Taken beside what the method needs, so that jobs of other methods find them in the cache."""
+    also: TakenToo = TakenToo()
+    """Statistics beside what the method needs: jobs of other methods find them in the cache."""
     streamed: bool = False
     """Block by block: memory holds the model and one block's statistics, for a third more work and
     disk space for every block's inputs."""

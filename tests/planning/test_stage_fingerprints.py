@@ -154,8 +154,8 @@ def test_seeds_share_what_is_done_to_the_dense_model(fields: dict[str, object], 
 
 
 def test_statistics_taken_for_others_are_shared_and_change_no_result() -> None:
-    also = {"also": ["fisher_in", "output_grad_gram", "output_gram", "input_gram"]}
-    also["also"] += ["input_grad_gram"]
+    both = ["fisher_in", "output_grad_gram", "output_gram", "input_gram", "input_grad_gram"]
+    also = {"also": {"wide": both, "tall": both}}
     kfac = recipe_with(calibration=also)
     fwsvd = recipe_with(method={"type": "fwsvd"}, calibration=also)
     assert changed(kfac, fwsvd) == after("spectra")
@@ -248,7 +248,8 @@ LPAF_STAGES = stages_of(lpaf({}))
         {"start": "dense"},
         {"initial_warmup": 0.2},
         {"final_warmup": 0.4},
-        {"score_learning_rate": 0.01},
+        {"smoothing": 0.9},
+        {"scores": "movement", "score_learning_rate": 0.01},
         {"epochs": 5},
     ],
 )
@@ -260,7 +261,7 @@ def test_a_field_of_training_says_that_it_is_covered() -> None:
     """Those that all trainings have are covered together: `epochs` above stands for them."""
     named = {"scores", "keep_ratio", "selection", "start", "initial_warmup", "final_warmup"}
     own = set(Pruning.model_fields) - set(TrainingConfig.model_fields)
-    assert own == named | {"score_learning_rate"}
+    assert own == named | {"smoothing", "score_learning_rate"}
     mixed = {"sparse_probability", "low_rank_share", "consistency", "sparse_weights"}
     assert (
         set(MixedRankFinetune.model_fields) - set(RecoveryConfig.model_fields) - {"type"} == mixed

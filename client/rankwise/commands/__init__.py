@@ -2,9 +2,9 @@
 
 import typer
 
-from rankwise.commands import administration, data, jobs, submitting
+from rankwise.commands import administration, data, jobs, submitting, sweeping
 
 
 def register(app: typer.Typer) -> None:
-    for module in (submitting, jobs, data, administration):
+    for module in (submitting, sweeping, jobs, data, administration):
         module.register(app)
