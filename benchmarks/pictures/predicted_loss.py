@@ -1,27 +1,15 @@
-"""Pictures for docs/, drawn from the grids: `python -m benchmarks.pictures`.
-
-Table 7: every plan of table 1 that predicts a loss increase, predicted times the one fitted factor
-against measured, on the validation rows. SVGs carry no date and no random ids: the same grid gives
-the same file.
-"""
+"""Table 7: every plan of table 1 that predicts a loss increase, predicted times the one fitted
+factor against measured, on the validation rows."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
-import matplotlib as mpl
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 
-mpl.use("svg")
-mpl.rcParams |= {"svg.hashsalt": "rankwise", "font.size": 9, "font.family": "DejaVu Sans"}
+from benchmarks.grid import Cell
+from benchmarks.pictures.style import ACCENT, INK, PAPER, calm, save
+from benchmarks.sentiment_methods import fitted_factor
 
-import matplotlib.pyplot as plt  # noqa: E402 (a backend is chosen first)
-from matplotlib.axes import Axes  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
-
-from benchmarks.grid import Cell, Grid  # noqa: E402
-from benchmarks.sentiment_methods import fitted_factor, predicting  # noqa: E402
-
-FOLDER = Path(__file__).parent.parent / "docs" / "pictures"
-INK, ACCENT, PAPER = "#4a4a4a", "#0b6e99", "#ffffff"
 MARKS = {"spectrum": "o", "uniform": "s"}
 LABEL_SIDES = {"spectrum": ("right", (-5, 2)), "uniform": ("left", (5, -6))}
 """Of their marks, so that labels of the two do not meet."""
@@ -46,6 +34,7 @@ def predicted_loss(cells: Sequence[Cell]) -> None:
     axes.set_title(f"kfac, no fine-tuning; spread ×/÷ {spread:.2f}", color=INK, loc="left")
     legend = axes.legend(frameon=False, labelcolor=INK, title="labels: keep ratio, first seed")
     legend.get_title().set(color=INK, fontsize=7)
+    figure.tight_layout()
     save(figure, "predicted_loss")
 
 
@@ -68,21 +57,4 @@ def diagonal(axes: Axes) -> None:
     axes.set_aspect("equal")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter("{x:g}")
-    axes.tick_params(colors=INK)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-
-
-def save(figure: Figure, name: str) -> None:
-    FOLDER.mkdir(exist_ok=True)
-    figure.tight_layout()
-    figure.savefig(FOLDER / f"{name}.svg", metadata={"Date": None})
-    plt.close(figure)
-
-
-def main() -> None:
-    predicted_loss(predicting(list(Grid("sentiment_methods.jsonl"))))
-
-
-if __name__ == "__main__":
-    main()
+    calm(axes)
