@@ -26,15 +26,17 @@ from api.reference.endpoints import router as reference
 from api.security_headers import SecurityHeaders
 from api.sweeps.endpoints import router as sweeps
 from api.usage.endpoints import router as usage
+from api.webhook_endpoints.endpoints import router as webhook_endpoints
 from core.database.sessions import make_engine, make_sessions, read_only
 from core.jobs.doorbell import Doorbell
 from core.jobs.maintenance import Maintenance
 from core.settings import Settings, get_settings
 from core.storage.local import LocalStorage
+from core.webhooks.delivering import Deliverer
 
 ROUTERS = (
     *(jobs, job_history, sweeps, artifacts, plans, presets, datasets, models, hub_token, methods),
-    *(usage, keys, health, reference, dashboard),
+    *(webhook_endpoints, usage, keys, health, reference, dashboard),
 )
 
 
@@ -73,12 +75,14 @@ def _attach(app: FastAPI, settings: Settings) -> None:
 
 @asynccontextmanager
 async def _running(app: FastAPI) -> AsyncIterator[None]:
-    """From the first request to the last: the bootstrap key, the poller, the chores."""
+    """From the first request to the last: bootstrap key, poller, chores, webhooks."""
     settings: Settings = app.state.settings
     if settings.bootstrap_key:
         ensure_bootstrap_key(app.state.sessions, settings.bootstrap_key)
     maintenance = Maintenance(settings)
     maintenance.start()
+    deliverer = Deliverer(settings)
+    deliverer.start()
     app.state.poller.start()
     gc.collect()
     gc.freeze()  # what is there now stays: no later collection halts requests to look at it
@@ -87,4 +91,5 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
     finally:
         app.state.poller.stop()
         maintenance.stop()
+        deliverer.stop()
         app.state.engine.dispose()

@@ -13,13 +13,14 @@ from api.jobs.schemas import JobChanges
 from api.keys.schemas import ApiKeyCreate
 from api.problems import ProblemDetails
 from api.sweeps.schemas import Promotion
+from api.webhook_endpoints.schemas import WebhookEndpointChanges, WebhookEndpointCreate
 from core.recipe import Recipe
 from core.recipe.sweep import SweepSpec
 
 REFERENCE = "#/components/schemas/{model}"
 BODIES: tuple[type[BaseModel], ...] = (
     *(Recipe, SweepSpec, Promotion, JobChanges),
-    *(ApiKeyCreate, HubTokenSet, LinkWanted),
+    *(ApiKeyCreate, HubTokenSet, LinkWanted, WebhookEndpointCreate, WebhookEndpointChanges),
 )
 DESCRIPTION = """
 Rankwise compresses Transformer language models as jobs. Post a recipe to `/v1/jobs`, follow its

@@ -37,6 +37,7 @@ KINDS = {
     "illegal_transition": Kind(409, "The job's state does not allow this"),
     "field_fixed": Kind(409, "The field can no longer change"),
     "job_in_use": Kind(409, "An unfinished job needs this job's result"),
+    "too_many_endpoints": Kind(409, "The project has as many webhook endpoints as it may have"),
     "sweep_unfinished": Kind(409, "A job of the sweep is not over"),
     "dataset_in_use": Kind(409, "An unfinished job reads this dataset"),
     "model_in_use": Kind(409, "An unfinished job uses this model"),

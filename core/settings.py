@@ -55,7 +55,7 @@ class Settings(BaseSettings):
     hub_endpoint: str = "https://huggingface.co"
     """The hub that models and datasets of type `hub` come from."""
     secret_key: str = ""
-    """Encrypts the projects' hub tokens; empty means one made in data_dir at first use."""
+    """Encrypts hub tokens and webhook secrets; empty means one made in data_dir at first use."""
     max_model_bytes: int = 16 << 30
     """Largest model that is taken, by the bytes of its tensors."""
     max_body_bytes: int = 1 << 20
@@ -86,6 +86,8 @@ class Settings(BaseSettings):
     """DEBUG, INFO, WARNING or ERROR."""
     max_queued_jobs: int = Field(default=1000, ge=0)
     """Waiting jobs (queued or paused) that a project may have; 0 means any number."""
+    webhooks_allow_private: bool = False
+    """Webhooks may go to http:// and to addresses that are not public: inside a closed network."""
     rate_limit_per_s: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     """Requests a second that one API key may make of one API process; 0 means any number."""
 

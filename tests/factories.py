@@ -21,6 +21,7 @@ from core.database.tables import (
     SpectraRecord,
     Table,
     UploadedModel,
+    WebhookEndpoint,
     now,
 )
 from core.recipe import Recipe
@@ -190,6 +191,16 @@ def make_spectra(session: Session, **overrides: Any) -> SpectraRecord:
         "storage_key": f"spectra/{fingerprint}.npz",
     }
     return _add_owned(session, SpectraRecord, values | overrides)
+
+
+def make_webhook_endpoint(session: Session, **overrides: Any) -> WebhookEndpoint:
+    values: dict[str, Any] = {
+        "id": new_id("wh"),
+        "url": "https://example.org/hook",
+        "events": ["job.succeeded", "job.failed", "job.cancelled"],
+        "encrypted_secret": "nothing",
+    }
+    return _add_owned(session, WebhookEndpoint, values | overrides)
 
 
 def _add_of_job(session: Session, table: type[Row], job: Job, values: dict[str, Any]) -> Row:

@@ -23,6 +23,7 @@ from core.jobs.finishing import RunningJob, after_crash
 from core.jobs.orphans import remove_orphans
 from core.settings import Settings
 from core.storage.local import LocalStorage
+from core.webhooks.delivering import forget_deliveries
 
 log = structlog.get_logger(__name__)
 
@@ -113,6 +114,7 @@ class Maintenance(threading.Thread):
             yield lambda: evict_cache(self._sessions, self._settings)
             yield lambda: remove_stale_workspaces(self._sessions, self._settings)
             yield lambda: forget_answers(self._sessions)
+            yield lambda: forget_deliveries(self._sessions)
         if number % LIST_STORAGE_EVERY_ROUNDS == 0:
             storage = LocalStorage(self._settings.storage_dir)
             yield lambda: remove_orphans(self._sessions, storage)

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from core.database.clock import database_now
 from core.database.states import FINISHED, TRANSITIONS, JobState
 from core.database.tables import Job, JobAttempt, JobEvent, JobStage
+from core.webhooks.announcing import announce
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ def move(
     moved = write(session, Job.state == source, *conditions, **stamps)
     if moved is not None:
         append(session, moved, f"job.{target}", data or {})
+        announce(session, f"job.{target}", moved.job_id, moved.project_id)
     return moved
 
 

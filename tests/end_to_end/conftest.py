@@ -17,6 +17,7 @@ QUICK = {
     "RANKWISE_REAPER_S": "0.5",
     "RANKWISE_RING_AGAIN_S": "1",
     "RANKWISE_THREADS": "1",
+    "RANKWISE_WEBHOOKS_ALLOW_PRIVATE": "true",
 }
 GOOD = ("great", "lovely", "superb", "fine", "happy")
 BAD = ("awful", "nasty", "dull", "poor", "sad")
