@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from api import openapi, problems
 from api.artifacts.endpoints import router as artifacts
 from api.dashboard.endpoints import router as dashboard
+from api.dashboard.sweep_endpoints import router as dashboard_sweeps
 from api.datasets.endpoints import router as datasets
 from api.health.endpoints import router as health
 from api.hub_token.endpoints import router as hub_token
@@ -36,7 +37,7 @@ from core.webhooks.delivering import Deliverer
 
 ROUTERS = (
     *(jobs, job_history, sweeps, artifacts, plans, presets, datasets, models, hub_token, methods),
-    *(webhook_endpoints, usage, keys, health, reference, dashboard),
+    *(webhook_endpoints, usage, keys, health, reference, dashboard, dashboard_sweeps),
 )
 
 

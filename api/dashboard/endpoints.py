@@ -26,7 +26,7 @@ from core.recipe.events import Event
 
 LARGEST_FORM = 16_384
 HOME = "/dashboard"
-OWN_ADDRESS = re.compile(r"/dashboard(/jobs/[A-Za-z0-9_]{1,64})?", re.ASCII)
+OWN_ADDRESS = re.compile(r"/dashboard(/[a-z-]{1,20}(/[A-Za-z0-9_]{1,64})?)?", re.ASCII)
 EVENT_TYPES = (
     *(event.model_fields["type"].default for event in get_args(get_args(Event)[0])),
     *(f"job.{state}" for state in JobState),
@@ -67,7 +67,7 @@ def show_job(viewer: SignedIn, reading: Reading, job_id: str) -> HTMLResponse:
         "job.html",
         job=shown,
         csrf=viewer.csrf,
-        may_cancel=viewer.may_cancel,
+        may_submit=viewer.may_submit,
         event_types=EVENT_TYPES,
     )
 
@@ -100,7 +100,7 @@ def download_file(
 
 @router.post("/jobs/{job_id}/cancel")
 def cancel_job(viewer: SentForm, writing: Writing, job_id: str) -> RedirectResponse:
-    if not viewer.may_cancel:
+    if not viewer.may_submit:
         raise key_may_only_read()
     jobs.cancel(writing, viewer.caller.project_id, job_id)
     return RedirectResponse(f"{HOME}/jobs/{job_id}", status.HTTP_303_SEE_OTHER)

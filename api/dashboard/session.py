@@ -39,7 +39,7 @@ class Viewer:
     """Goes into every form of this session, and must come back with it."""
 
     @property
-    def may_cancel(self) -> bool:
+    def may_submit(self) -> bool:
         return "submit" in self.caller.scopes
 
 

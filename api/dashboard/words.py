@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from core.reporting.numbers import compact
+from core.reporting.numbers import change_unit, compact, metric_change
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 JUST_NOW_S = 5
@@ -88,6 +88,11 @@ def budget(asked: dict[str, Any]) -> str:
     if asked["type"] == "bytes":
         return f"at most {' '.join(size(asked['value']))} {scope}"
     return f"keep {share(asked['value'])} {scope}"
+
+
+def change(metric: str, amount: float) -> str:
+    """+0.4 points, −0.0123"""
+    return f"{metric_change(metric, amount)} {change_unit(metric)}".strip()
 
 
 def last_part(path: str) -> str:
