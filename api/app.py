@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from api import openapi, problems
 from api.artifacts.endpoints import router as artifacts
+from api.comparisons.endpoints import router as comparisons
 from api.dashboard.endpoints import router as dashboard
 from api.dashboard.sweep_endpoints import router as dashboard_sweeps
 from api.datasets.endpoints import router as datasets
@@ -37,7 +38,7 @@ from core.webhooks.delivering import Deliverer
 
 ROUTERS = (
     *(jobs, job_history, sweeps, artifacts, plans, presets, datasets, models, hub_token, methods),
-    *(webhook_endpoints, usage, keys, health, reference, dashboard, dashboard_sweeps),
+    *(comparisons, webhook_endpoints, usage, keys, health, reference, dashboard, dashboard_sweeps),
 )
 
 

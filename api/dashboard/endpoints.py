@@ -9,8 +9,11 @@ from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 from fastapi.sse import EventSourceResponse
 
 from api.artifacts import service as artifacts
+from api.comparisons import service as comparisons
+from api.comparisons.endpoints import Compared
 from api.dashboard import queries, session
 from api.dashboard.assets import ASSETS, KEPT
+from api.dashboard.compare_view import compare_page
 from api.dashboard.job_view import job_page
 from api.dashboard.pages import SIGN_IN, PageRoute, render
 from api.dashboard.refusals import foreign_form, key_may_only_read, not_found
@@ -57,6 +60,12 @@ def show_jobs(
     shown = job_list(page, state, name.strip(), after or None, now())
     address = str(request.base_url).rstrip("/")
     return render("jobs.html", list=shown, csrf=viewer.csrf, address=address)
+
+
+@router.get("/compare")
+def compare_jobs(viewer: SignedIn, reading: Reading, job: Compared) -> HTMLResponse:
+    found = comparisons.compare(reading, viewer.caller.project_id, job)
+    return render("compare.html", page=compare_page(found), csrf=viewer.csrf)
 
 
 @router.get("/jobs/{job_id}")

@@ -21,7 +21,9 @@ function keepsFocus(part) {
 function put(fresh) {
   const part = document.getElementById(fresh.id);
   if (!part || part.innerHTML === fresh.innerHTML || keepsFocus(part)) return;
+  const chosen = new Set([...part.querySelectorAll("input:checked")].map((box) => box.value));
   part.replaceChildren(...fresh.childNodes);
+  for (const box of part.querySelectorAll("[type=checkbox]")) box.checked = chosen.has(box.value);
 }
 
 async function refresh() {
