@@ -90,6 +90,14 @@ def budget(asked: dict[str, Any]) -> str:
     return f"keep {share(asked['value'])} {scope}"
 
 
+def basis(name: str) -> str:
+    """How much a plan knows."""
+    return {
+        "shape-only": "from shapes alone: no job has measured this model's spectra yet",
+        "cached-spectra": "from the spectra of an earlier job: the plan a job would make",
+    }[name]
+
+
 def change(metric: str, amount: float) -> str:
     """+0.4 points, −0.0123"""
     return f"{metric_change(metric, amount)} {change_unit(metric)}".strip()

@@ -39,7 +39,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         num_hidden_layers=2,
         num_attention_heads=2,
         intermediate_size=64,
-        max_position_embeddings=32,
+        max_position_embeddings=128,
     )
     BertModel(config).save_pretrained(folder / "tiny")
     BertTokenizerFast(vocab=str(vocabulary)).save_pretrained(folder / "tiny")

@@ -15,7 +15,7 @@ function parts(page) {
 
 function keepsFocus(part) {
   const focused = document.activeElement;
-  return part.contains(focused) && focused.matches("button, input");
+  return part.contains(focused) && focused.matches("button, input, select");
 }
 
 function put(fresh) {
@@ -49,6 +49,25 @@ function ring(event) {
   lastEvent = event.lastEventId;
   soon(AT_MOST_EVERY_MS);
 }
+
+// A form that asks: its page is fetched anew while it is being filled in, and the address kept.
+function ask(form) {
+  let asked = null;
+  form.addEventListener("input", (event) => {
+    const shown = event.target.parentElement.querySelector("output");
+    if (shown) shown.value = `${event.target.value} %`;
+    clearTimeout(asked);
+    asked = setTimeout(() => answer(form).catch(() => {}), 200);
+  });
+}
+
+async function answer(form) {
+  const fields = new FormData(form);
+  history.replaceState(null, "", `${form.action}?${new URLSearchParams(fields)}`);
+  await refresh();
+}
+
+document.querySelectorAll("[data-ask]").forEach(ask);
 
 function open() {
   if (main.dataset.refresh) soon(Number(main.dataset.refresh) * 1000);
