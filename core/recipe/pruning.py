@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from core.recipe.config import refusal
 from core.recipe.training import TrainingConfig
 
-SMOOTHING = 0.85
+SMOOTHING = 0.97
 
 
 class Pruning(TrainingConfig):
