@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from api import openapi, problems
 from api.artifacts.endpoints import router as artifacts
 from api.comparisons.endpoints import router as comparisons
+from api.dashboard.admin_endpoints import router as dashboard_admin
 from api.dashboard.endpoints import router as dashboard
 from api.dashboard.new_job_endpoints import router as dashboard_new_job
 from api.dashboard.sweep_endpoints import router as dashboard_sweeps
@@ -37,7 +38,7 @@ from core.settings import Settings, get_settings
 from core.storage.local import LocalStorage
 from core.webhooks.delivering import Deliverer
 
-DASHBOARD = (dashboard, dashboard_new_job, dashboard_sweeps)
+DASHBOARD = (dashboard, dashboard_new_job, dashboard_sweeps, dashboard_admin)
 ROUTERS = (
     *(jobs, job_history, sweeps, artifacts, plans, presets, datasets, models, hub_token, methods),
     *(comparisons, webhook_endpoints, usage, keys, health, reference, *DASHBOARD),

@@ -22,10 +22,15 @@ def not_found(noun: str) -> Refused:
 
 
 def key_may_only_read() -> Refused:
-    detail = "Your key lacks the scope “submit”, which cancelling a job needs."
+    detail = "Your key lacks the scope “submit”, which this needs."
     return Refused(status.HTTP_403_FORBIDDEN, "Your key may only read", detail)
 
 
 def invalid_address() -> Refused:
     detail = "A part of the address, or of the form, is too long or is no number where one is due."
     return Refused(status.HTTP_422_UNPROCESSABLE_CONTENT, "This address is not valid", detail)
+
+
+def key_is_no_admin() -> Refused:
+    detail = "The key that you signed in with lacks the scope “admin”."
+    return Refused(status.HTTP_403_FORBIDDEN, "This needs an admin", detail)

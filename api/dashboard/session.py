@@ -42,6 +42,10 @@ class Viewer:
     def may_submit(self) -> bool:
         return "submit" in self.caller.scopes
 
+    @property
+    def is_admin(self) -> bool:
+        return "admin" in self.caller.scopes
+
 
 def signed_in(request: Request, signer: CurrentSigner) -> Viewer:
     token = request.cookies.get(SESSION_COOKIE, "")

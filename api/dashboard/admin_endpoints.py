@@ -1,0 +1,161 @@
+"""/dashboard/library, and /dashboard/admin for admins: keys, webhooks and their deliveries."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Request, status
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from pydantic import ValidationError
+from sqlalchemy.orm import Session
+
+from api.dashboard.admin_view import endpoint_line, key_lines
+from api.dashboard.library_view import dataset_lines, model_lines
+from api.dashboard.pages import PageRoute, render
+from api.dashboard.refusals import key_is_no_admin
+from api.dashboard.session import SentForm, SignedIn, Viewer
+from api.datasets import service as datasets
+from api.dependencies import CurrentSettings, CurrentStorage, Reading, Writing
+from api.keys import service as keys
+from api.models import service as models
+from api.pagination import PageRequest
+from api.problems import Problem
+from api.webhook_endpoints import service as webhooks
+from api.webhook_endpoints.schemas import WebhookEndpointCreate
+from core import keys as tokens
+from core.database.tables import now
+from core.keys import Scope
+from core.webhooks.signatures import new_secret
+
+ADMIN = "/dashboard/admin"
+MOST_ROWS = PageRequest(limit=100)
+DELIVERIES_SHOWN = PageRequest(limit=5)
+
+router = APIRouter(
+    prefix="/dashboard", route_class=PageRoute, include_in_schema=False, max_body_size=16_384
+)
+
+
+@dataclass(frozen=True)
+class ShownOnce:
+    title: str
+    secret: str
+
+
+@router.get("/library")
+def show_library(
+    request: Request,
+    viewer: SignedIn,
+    reading: Reading,
+    storage: CurrentStorage,
+    settings: CurrentSettings,
+) -> HTMLResponse:
+    project_id = viewer.caller.project_id
+    found = models.listed(reading, project_id, MOST_ROWS, storage, settings)
+    return render(
+        "library.html",
+        datasets=dataset_lines(datasets.listed(reading, project_id, MOST_ROWS).rows, now()),
+        models=model_lines(found.rows, now()),
+        csrf=viewer.csrf,
+        address=str(request.base_url).rstrip("/"),
+    )
+
+
+@router.get("/admin")
+def show_admin(viewer: SignedIn, reading: Reading) -> HTMLResponse:
+    _require_admin(viewer)
+    return _page(reading, viewer)
+
+
+@router.post("/admin/keys")
+def issue_key(
+    viewer: SentForm,
+    writing: Writing,
+    scope: Annotated[Scope, Form()],
+    name: Annotated[str, Form(max_length=200)] = "",
+) -> HTMLResponse:
+    _require_admin(viewer)
+    token = tokens.generate()
+    row = keys.issue(writing, viewer.caller.project_id, token, [scope], name.strip())
+    return _page(writing, viewer, ShownOnce(f"The key {row.name or row.id}", token))
+
+
+@router.post("/admin/keys/{key_id}/revoke")
+def revoke_key(viewer: SentForm, writing: Writing, key_id: str) -> RedirectResponse:
+    _require_admin(viewer)
+    keys.revoke(writing, viewer.caller.project_id, key_id)
+    return _back()
+
+
+@router.post("/admin/webhooks")
+def add_webhook(
+    viewer: SentForm,
+    writing: Writing,
+    settings: CurrentSettings,
+    url: Annotated[str, Form(max_length=2000)],
+    description: Annotated[str, Form(max_length=200)] = "",
+) -> Response:
+    _require_admin(viewer)
+    try:
+        wanted = WebhookEndpointCreate(url=url, description=description)
+        webhooks.check(wanted.url, settings)
+        secret = new_secret()
+        webhooks.create(writing, viewer.caller.project_id, wanted, secret, settings)
+    except (ValidationError, Problem) as error:
+        told = error.detail if isinstance(error, Problem) else "/url: is no address"
+        return _page(writing, viewer, refusal=told)
+    return _page(writing, viewer, ShownOnce(f"The signing secret of {wanted.url}", secret))
+
+
+@router.post("/admin/webhooks/{endpoint_id}/test")
+def test_webhook(viewer: SentForm, writing: Writing, endpoint_id: str) -> RedirectResponse:
+    _require_admin(viewer)
+    webhooks.send_test(writing, viewer.caller.project_id, endpoint_id)
+    return _back()
+
+
+@router.post("/admin/webhooks/{endpoint_id}/delete")
+def delete_webhook(viewer: SentForm, writing: Writing, endpoint_id: str) -> RedirectResponse:
+    _require_admin(viewer)
+    webhooks.delete(writing, viewer.caller.project_id, endpoint_id)
+    return _back()
+
+
+@router.post("/admin/webhooks/{endpoint_id}/{delivery_id}/redeliver")
+def redeliver_webhook(
+    viewer: SentForm, writing: Writing, endpoint_id: str, delivery_id: str
+) -> RedirectResponse:
+    _require_admin(viewer)
+    webhooks.redeliver(writing, viewer.caller.project_id, endpoint_id, delivery_id)
+    return _back()
+
+
+def _require_admin(viewer: Viewer) -> None:
+    if not viewer.is_admin:
+        raise key_is_no_admin()
+
+
+def _back() -> RedirectResponse:
+    return RedirectResponse(ADMIN, status.HTTP_303_SEE_OTHER)
+
+
+def _page(
+    session: Session, viewer: Viewer, shown_once: ShownOnce | None = None, refusal: str = ""
+) -> HTMLResponse:
+    project_id, moment = viewer.caller.project_id, now()
+    endpoints = webhooks.listed(session, project_id, MOST_ROWS).rows
+    return render(
+        "admin.html",
+        status.HTTP_422_UNPROCESSABLE_CONTENT if refusal else status.HTTP_200_OK,
+        keys=key_lines(keys.listed(session, project_id, MOST_ROWS).rows, moment),
+        endpoints=[
+            endpoint_line(
+                row,
+                webhooks.deliveries(session, project_id, row.id, DELIVERIES_SHOWN).rows,
+                moment,
+            )
+            for row in endpoints
+        ],
+        shown_once=shown_once,
+        refusal=refusal,
+        csrf=viewer.csrf,
+    )
