@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from api import openapi, problems
 from api.artifacts.endpoints import router as artifacts
 from api.comparisons.endpoints import router as comparisons
+from api.csv_pages import CsvPages
 from api.dashboard.admin_endpoints import router as dashboard_admin
 from api.dashboard.endpoints import router as dashboard
 from api.dashboard.new_job_endpoints import router as dashboard_new_job
@@ -62,6 +63,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(router)
     problems.install(app)
     openapi.install(app)
+    app.add_middleware(CsvPages)
     app.add_middleware(SecurityHeaders)
     return app
 
