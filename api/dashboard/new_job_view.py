@@ -65,7 +65,7 @@ class ShownPlan:
     increase: str
     """Predicted; empty where nothing is."""
     memory: str
-    time_class: str
+    time: str
     basis: str
     floor: str
     notes: Sequence[str]
@@ -213,7 +213,7 @@ def _shown(found: DryRun) -> ShownPlan:
         ),
         increase="" if increase is None else f"+{increase:.4f}",
         memory=byte_size(resources.peak_bytes),
-        time_class=resources.time_class or "",
+        time=words.time_range(found.time, resources.time_class),
         basis=words.basis(found.basis),
         floor=percent(found.floor.target_keep_ratio),
         notes=found.notes,

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from core.planning.durations import TimeRange
 from core.reporting.numbers import change_unit, compact, metric_change
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
@@ -88,6 +89,14 @@ def budget(asked: dict[str, Any]) -> str:
     if asked["type"] == "bytes":
         return f"at most {' '.join(size(asked['value']))} {scope}"
     return f"keep {share(asked['value'])} {scope}"
+
+
+def time_range(found: TimeRange | None, rough: str | None) -> str:
+    """5 min 10 s to 9 min 00 s, as 12 jobs took here; else the order of magnitude."""
+    if found is not None:
+        jobs = f"as {found.jobs} jobs took here"
+        return f"{duration(found.low_s)} to {duration(found.high_s)}, {jobs}"
+    return f"a job of {rough} on two cores" if rough else ""
 
 
 def basis(name: str) -> str:

@@ -2,6 +2,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from core.planning.durations import TimeRange
 from core.planning.plan import Plan
 from core.planning.resources import Resources
 
@@ -32,6 +33,9 @@ class DryRun(BaseModel):
     """Of the target layers' parameters."""
     plan: Plan
     resources: Resources
+    time: TimeRange | None
+    """From how long jobs took here before; null until three have finished, and where the number of
+    rows is not known."""
     floor: Floor
     notes: list[str]
 
@@ -70,6 +74,7 @@ EXAMPLE: dict[str, Any] = {
         "flops": 189000000000000,
         "time_class": "hours",
     },
+    "time": {"low_s": 310.0, "high_s": 540.0, "jobs": 12},
     "floor": {
         "target_params": 46080,
         "target_keep_ratio": 0.0043,

@@ -10,9 +10,12 @@ from sqlalchemy.orm import Session
 from api.plans.schemas import DryRun, Floor
 from api.resolution import Resolved, resolve
 from api.resolution.datasets import train_rows
-from core.database.tables import SpectraRecord
+from core.database.clock import seconds_between
+from core.database.states import JobState
+from core.database.tables import Job, SpectraRecord
 from core.errors import RecipeError
 from core.planning.budgets import floor_params
+from core.planning.durations import time_range
 from core.planning.fingerprints import stage_fingerprints
 from core.planning.plan import Plan, Spectrum
 from core.planning.planner import make_plan
@@ -32,6 +35,8 @@ MEASURED_NOTE = (
     "and the ranks shown are uniform"
 )
 PREDICTION_NOTE = "the predicted increase ranks choices; as a number it is several times too low"
+JOBS_REMEMBERED = 50
+"""What a range of time is told from."""
 ADAPTED_NOTE = "a new classification head, if the model needs one, is not counted"
 
 
@@ -50,11 +55,13 @@ def dry_run(
         plan = make_plan(resolved.layers, resolved.model.checkpoint.params, recipe, spectra)
         plan = plan.model_copy(update={"left": resolved.plan.left})
     rows = train_rows(recipe.task, resolved.dataset)
+    resources = estimate_resources(plan, recipe, rows)
     return DryRun(
         basis="shape-only" if spectra is None else "cached-spectra",
         keep_ratio=plan.keep_ratio,
         plan=plan,
-        resources=estimate_resources(plan, recipe, rows),
+        resources=resources,
+        time=time_range(resources.flops, _finished(session, project_id)),
         floor=_floor(recipe, resolved, plan),
         notes=[_note(recipe, spectra is not None), ADAPTED_NOTE],
     )
@@ -103,6 +110,17 @@ def _cached_spectra(
     if storage_key is None or not storage.exists(storage_key):
         return None
     return _loaded(storage.path(storage_key))
+
+
+def _finished(session: Session, project_id: str) -> list[tuple[int, float]]:
+    """FLOPs and seconds of the project's newest jobs that have succeeded."""
+    query = (
+        select(Job.inputs["flops"].as_integer(), seconds_between(Job.started_at, Job.finished_at))
+        .where(Job.project_id == project_id, Job.state == JobState.SUCCEEDED)
+        .order_by(Job.finished_at.desc())
+        .limit(JOBS_REMEMBERED)
+    )
+    return [(flops, seconds) for flops, seconds in session.execute(query) if flops and seconds]
 
 
 @lru_cache(maxsize=32)

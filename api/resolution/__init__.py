@@ -8,12 +8,13 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from api.resolution.datasets import DatasetInput, resolve_dataset
+from api.resolution.datasets import DatasetInput, resolve_dataset, train_rows
 from api.resolution.models import ModelInput, resolve_model
 from core.planning.families import target_layers
 from core.planning.left import left_modules
 from core.planning.plan import Plan, TargetLayer
 from core.planning.planner import make_plan
+from core.planning.resources import Resources, estimate_resources
 from core.recipe import Recipe
 from core.settings import Settings
 
@@ -31,7 +32,14 @@ class Resolved:
 
     def inputs(self) -> dict[str, Any]:
         """As the job's row keeps them for its runner."""
-        return self.model.inputs() | self.dataset.inputs()
+        work = {"flops": self.resources.flops}
+        return self.model.inputs() | self.dataset.inputs() | work
+
+    @property
+    def resources(self) -> Resources:
+        """What a job of the plan that shapes allow will take."""
+        rows = train_rows(self.recipe.task, self.dataset)
+        return estimate_resources(self.plan, self.recipe, rows)
 
 
 def resolve(recipe: Recipe, project_id: str, session: Session, settings: Settings) -> Resolved:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Float
+from sqlalchemy import Float, SQLColumnExpression
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -45,7 +45,9 @@ class SecondsBetween(FunctionElement[float]):
     type = Float()
 
 
-def seconds_between(start: ColumnElement[Any], end: ColumnElement[Any]) -> SecondsBetween:
+def seconds_between(
+    start: SQLColumnExpression[Any], end: SQLColumnExpression[Any]
+) -> SecondsBetween:
     return SecondsBetween(start, end)
 
 

@@ -44,8 +44,10 @@ def test_a_submitted_job_is_queued_with_its_resolved_inputs(api_on_each: Api) ->
             "dataset_key": dataset.storage_key,
             "dataset_format": "csv",
             "dataset_sha256": dataset.sha256,
+            "flops": row.inputs["flops"],
         }
         assert len(row.inputs["model_digest"]) == 64
+        assert row.inputs["flops"] > 0
 
 
 def test_the_doorbell_rings_after_the_commit(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,15 @@
 """Dry runs, from shapes and from cached spectra."""
 
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from api.plans import service
-from core.database.tables import Job
+from core.database.states import JobState
+from core.database.tables import Job, now
 from core.planning.checkpoint import read_checkpoint
 from core.planning.families import target_layers
 from core.planning.fingerprints import stage_fingerprints
@@ -162,3 +164,21 @@ def test_ten_plans_read_the_spectra_once_and_take_under_a_second_of_work(
         assert api.post("/v1/plans", recipe | {"budget": budget}).status_code == 200
     assert time.process_time() - started < 1
     assert len(reads) == 1
+
+
+def test_time_is_told_from_how_long_jobs_took_here(api_on_each: Api) -> None:
+    api = api_on_each
+    dataset = api.upload().json()["id"]
+    recipe = api.recipe(dataset=dataset)
+    assert api.post("/v1/plans", recipe).json()["time"] is None
+    for seconds in (40, 50, 60):
+        job_id = api.post("/v1/jobs", recipe).json()["id"]
+        with api.session() as session, session.begin():
+            row = session.get_one(Job, job_id)
+            row.state = JobState.SUCCEEDED
+            row.finished_at = now()
+            row.started_at = row.finished_at - timedelta(seconds=seconds)
+    found = api.post("/v1/plans", recipe).json()["time"]
+    assert found == {"low_s": 42.0, "high_s": 58.0, "jobs": 3}
+    other = api.as_project("prj_other")
+    assert other.post("/v1/plans", other.recipe()).json()["time"] is None
