@@ -1,4 +1,4 @@
-"""/dashboard/library, and /dashboard/admin for admins: keys, webhooks and their deliveries."""
+"""/dashboard/library, /dashboard/queue, and /dashboard/admin for admins: keys and webhooks."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from api.dashboard.admin_view import endpoint_line, key_lines
 from api.dashboard.library_view import dataset_lines, model_lines
 from api.dashboard.pages import PageRoute, render
+from api.dashboard.queue_view import queue_lines, total_words, worker_lines
 from api.dashboard.refusals import key_is_no_admin
 from api.dashboard.session import SentForm, SignedIn, Viewer
 from api.datasets import service as datasets
@@ -57,6 +58,19 @@ def show_library(
         models=model_lines(found.rows, now()),
         csrf=viewer.csrf,
         address=str(request.base_url).rstrip("/"),
+    )
+
+
+@router.get("/queue")
+def show_queue(viewer: SignedIn, reading: Reading) -> HTMLResponse:
+    workers = worker_lines(reading, viewer.caller.project_id, now())
+    queues = queue_lines(reading, viewer.caller.project_id, now())
+    return render(
+        "queue.html",
+        workers=workers,
+        queues=queues,
+        total=total_words(workers, queues),
+        csrf=viewer.csrf,
     )
 
 

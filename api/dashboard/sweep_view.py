@@ -81,14 +81,14 @@ def sweep_line(sweep: Sweep, jobs: Sequence[Job], now: datetime) -> SweepLine:
     spec = sweep.spec
     statuses = [str(shown_status(job.state, job.requested)) for job in jobs]
     model = spec["recipe"].get("model", {})
-    parts = [_counted(len(spec["budgets"]), "budget"), _counted(len(_methods(spec)), "method")]
+    axes = [(len(spec["budgets"]), "budget"), (len(_methods(spec)), "method")]
     if len(spec.get("seeds", ())) > 1:
-        parts.append(_counted(len(spec["seeds"]), "seed"))
+        axes.append((len(spec["seeds"]), "seed"))
     return SweepLine(
         name=sweep.name or "unnamed sweep",
         href=f"/dashboard/sweeps/{sweep.id}",
         model=words.last_part(str(model.get("path") or model.get("id") or "")),
-        axes=" × ".join(parts),
+        axes=" × ".join(words.counted_of(*axis) for axis in axes),
         over=sum(job.state in FINISHED for job in jobs),
         total=len(jobs),
         statuses=[(status, statuses.count(status)) for status in dict.fromkeys(statuses)],
@@ -100,10 +100,6 @@ def _methods(spec: dict[str, object]) -> Sequence[object]:
     methods = spec.get("methods", [{}])
     assert isinstance(methods, list)
     return methods
-
-
-def _counted(count: int, unit: str) -> str:
-    return f"{count} {unit if count == 1 else words.plural(unit)}"
 
 
 def sweep_page(

@@ -56,6 +56,11 @@ def counted(done: int, total: int, unit: str) -> str:
     return f"{done:,} of {total:,} {unit if total == 1 else plural(unit)}"
 
 
+def counted_of(count: int, unit: str) -> str:
+    """1 job, 3 jobs"""
+    return f"{count:,} {unit if count == 1 else plural(unit)}"
+
+
 def plural(unit: str) -> str:
     """batch → batches, layer → layers; what ends in s is one already."""
     if unit.endswith("s"):

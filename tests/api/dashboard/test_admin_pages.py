@@ -1,10 +1,12 @@
 """The library, and what admins do on pages: keys and webhooks."""
 
 import re
+from datetime import timedelta
 
-from core.database.tables import ApiKey, WebhookEndpoint
+from core.database.states import JobState
+from core.database.tables import ApiKey, WebhookEndpoint, now
 from tests.api.conftest import Api
-from tests.api.dashboard.conftest import Browser, text_of
+from tests.api.dashboard.conftest import Browser, Jobs, text_of
 
 ADMIN = "/dashboard/admin"
 
@@ -73,3 +75,16 @@ def test_only_admins_come_here(api: Api, stranger: Browser) -> None:
         assert sent.status_code == 403, route
     assert api.count(ApiKey) == keys
     api.http.cookies.clear()
+
+
+def test_the_queue_tells_who_works_and_what_waits(browser: Browser, jobs: Jobs) -> None:
+    assert "0 jobs running, 0 waiting" in text_of(browser.get("/dashboard/queue"))
+    jobs.add(queue="gpu")
+    jobs.add(JobState.PAUSED, queue="gpu")
+    silent = now() - timedelta(minutes=5)
+    jobs.running(name="mine", owner="host-7:41", heartbeat_at=silent, stage="finetune")
+    page = text_of(browser.get("/dashboard/queue"))
+    assert "1 job running, 1 waiting" in page
+    assert "host-7:41 mine finetune 1" in page
+    assert "5 min ago silent" in page
+    assert "gpu 1 1 just now" in page
