@@ -2,9 +2,10 @@
 
 import re
 import secrets
-from typing import Annotated, get_args
+from functools import partial
+from typing import Annotated, Literal, get_args
 
-from fastapi import APIRouter, Form, Header, Query, Request, Response, status
+from fastapi import APIRouter, BackgroundTasks, Form, Header, Query, Request, Response, status
 from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 from fastapi.sse import EventSourceResponse
 
@@ -14,12 +15,12 @@ from api.comparisons.endpoints import Compared
 from api.dashboard import queries, session
 from api.dashboard.assets import ASSETS, KEPT
 from api.dashboard.compare_view import compare_page
-from api.dashboard.job_view import job_page
+from api.dashboard.job_view import askable, job_page
 from api.dashboard.pages import SIGN_IN, PageRoute, render
 from api.dashboard.refusals import foreign_form, key_may_only_read, not_found
 from api.dashboard.session import FormToken, SentForm, SignedIn
 from api.dashboard.views import job_list
-from api.dependencies import CurrentSessions, CurrentStorage, Reading, Writing
+from api.dependencies import CurrentSessions, CurrentSettings, CurrentStorage, Reading, Writing
 from api.jobs import service as jobs
 from api.keys import service as keys
 from api.signing import CurrentSigner, Signer
@@ -36,6 +37,8 @@ EVENT_TYPES = (
     *("job.pausing", "job.cancelling", "job.requeued"),
 )
 """What a page listens for; a browser hears no event that it has not named."""
+
+Asked = Literal["cancel", "pause", "resume", "retry"]
 
 router = APIRouter(
     prefix="/dashboard",
@@ -59,7 +62,13 @@ def show_jobs(
     page = queries.jobs_page(reading, viewer.caller.project_id, state, name.strip(), after or None)
     shown = job_list(page, state, name.strip(), after or None, now())
     address = str(request.base_url).rstrip("/")
-    return render("jobs.html", list=shown, csrf=viewer.csrf, address=address)
+    return render(
+        "jobs.html",
+        list=shown,
+        csrf=viewer.csrf,
+        may_submit=viewer.may_submit,
+        address=address,
+    )
 
 
 @router.get("/compare")
@@ -107,12 +116,42 @@ def download_file(
     return artifacts.download(row, storage, request.headers, head=False)
 
 
-@router.post("/jobs/{job_id}/cancel")
-def cancel_job(viewer: SentForm, writing: Writing, job_id: str) -> RedirectResponse:
+@router.post("/jobs/{job_id}/{verb}")
+def ask_of_job(
+    request: Request,
+    viewer: SentForm,
+    writing: Writing,
+    settings: CurrentSettings,
+    background: BackgroundTasks,
+    job_id: str,
+    verb: Asked,
+) -> RedirectResponse:
+    """Cancel, pause, resume, retry; what its state does not allow is said on a page."""
     if not viewer.may_submit:
         raise key_may_only_read()
-    jobs.cancel(writing, viewer.caller.project_id, job_id)
-    return RedirectResponse(f"{HOME}/jobs/{job_id}", status.HTTP_303_SEE_OTHER)
+    asks = {"cancel": jobs.cancel, "pause": jobs.pause, "resume": jobs.resume}
+    retry = partial(jobs.retry, max_queued=settings.max_queued_jobs)
+    row = asks.get(verb, retry)(writing, viewer.caller.project_id, job_id)
+    background.add_task(request.app.state.doorbell.ring, row.queue)
+    return RedirectResponse(
+        f"{HOME}/jobs/{job_id}", status.HTTP_303_SEE_OTHER, background=background
+    )
+
+
+@router.post("/cancel")
+def cancel_jobs(
+    viewer: SentForm,
+    writing: Writing,
+    job: Annotated[list[str], Form(max_length=200)] = [],  # noqa: B006
+) -> RedirectResponse:
+    """All of these that are not over."""
+    if not viewer.may_submit:
+        raise key_may_only_read()
+    project_id = viewer.caller.project_id
+    for job_id in job:
+        if "cancel" in askable(jobs.get(writing, project_id, job_id)):
+            jobs.cancel(writing, project_id, job_id)
+    return RedirectResponse(HOME, status.HTTP_303_SEE_OTHER)
 
 
 @router.get("/sign-in")

@@ -15,6 +15,8 @@ from api.dashboard.timeline import Running, StageLine, running_stage, stage_line
 from api.dashboard.views import Heading, MetricChange, Moment, heading, leading_change
 from core.database.states import FINISHED, JobState
 from core.database.tables import Artifact, Job, JobEvent
+from core.jobs import requests
+from core.jobs.requests import Verb
 from core.recipe.events import LayerReport
 from core.reporting.intervals import changes_svg, intervals_svg
 from core.reporting.latency import latency_svg, speed_in_words, timings
@@ -98,7 +100,8 @@ class JobPage:
     crashes: int
     queue: str
     is_moving: bool
-    can_be_cancelled: bool
+    verbs: Sequence[Verb]
+    """What may be asked of it now, what was asked already left out."""
     last_seq: int
     running: Running | None
     stages: Sequence[StageLine]
@@ -125,7 +128,7 @@ def job_page(whole: WholeJob, now: datetime) -> JobPage:
         crashes=job.crashes,
         queue=job.queue,
         is_moving=job.state not in FINISHED,
-        can_be_cancelled=job.state not in FINISHED and job.requested != "cancel",
+        verbs=askable(job),
         last_seq=job.last_seq,
         running=running_stage(whole.stages) if at_work else None,
         stages=stage_lines(job, whole.stages, now),
@@ -223,3 +226,8 @@ def _event_text(event: JobEvent) -> str:
     if event.type == "artifact.ready":
         return f"{len(data['files'])} files"
     return str(next((data[name] for name in ("message", "reason", "stage") if data.get(name)), ""))
+
+
+def askable(job: Job) -> list[Verb]:
+    allowed = requests.allowed(job.state, job.requested)
+    return [verb for verb in allowed if verb != "delete" and verb != job.requested]

@@ -176,3 +176,33 @@ def test_processes_of_one_data_folder_share_a_private_secret(settings: Settings)
     assert session_secret(settings) == first
     assert (settings.data_dir / "session-secret").stat().st_mode & 0o777 == 0o600
     assert session_secret(settings.model_copy(update={"session_secret": "given"})) == b"given"
+
+
+def test_a_job_is_paused_resumed_and_retried_by_buttons(
+    browser: Browser, jobs: Jobs, api: Api
+) -> None:
+    job_id = jobs.add()
+    address = f"/dashboard/jobs/{job_id}"
+    for verb, told in (
+        ("pause", "paused"),
+        ("resume", "queued"),
+        ("cancel", "cancelled"),
+        ("retry", "queued"),
+    ):
+        page = browser.get(address).text
+        assert f'action="{address}/{verb}"' in page
+        assert browser.post(f"{address}/{verb}", csrf=browser.csrf(address)).status_code == 303
+        assert api.get(f"/v1/jobs/{job_id}").json()["status"] == told
+    assert f"{address}/resume" not in browser.get(address).text
+    assert browser.post(f"{address}/explode", csrf=browser.csrf(address)).status_code == 422
+
+
+def test_many_jobs_are_cancelled_at_once(browser: Browser, jobs: Jobs, api: Api) -> None:
+    waiting, finished, other = jobs.add(), jobs.succeeded(), jobs.add()
+    csrf = browser.csrf("/dashboard")
+    content = {"csrf": csrf, "job": [waiting, finished]}
+    sent = api.http.post("/dashboard/cancel", data=content, follow_redirects=False)
+    assert sent.status_code == 303
+    states = [api.get(f"/v1/jobs/{id}").json()["status"] for id in (waiting, finished, other)]
+    assert states == ["cancelled", "succeeded", "queued"]
+    assert browser.post("/dashboard/cancel", csrf="x", job=other).status_code == 403
