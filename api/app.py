@@ -10,10 +10,7 @@ from api import openapi, problems
 from api.artifacts.endpoints import router as artifacts
 from api.comparisons.endpoints import router as comparisons
 from api.csv_pages import CsvPages
-from api.dashboard.admin_endpoints import router as dashboard_admin
-from api.dashboard.endpoints import router as dashboard
-from api.dashboard.new_job_endpoints import router as dashboard_new_job
-from api.dashboard.sweep_endpoints import router as dashboard_sweeps
+from api.dashboard.routers import DASHBOARD
 from api.datasets.endpoints import router as datasets
 from api.health.endpoints import router as health
 from api.hub_token.endpoints import router as hub_token
@@ -39,7 +36,6 @@ from core.settings import Settings, get_settings
 from core.storage.local import LocalStorage
 from core.webhooks.delivering import Deliverer
 
-DASHBOARD = (dashboard, dashboard_new_job, dashboard_sweeps, dashboard_admin)
 ROUTERS = (
     *(jobs, job_history, sweeps, artifacts, plans, presets, datasets, models, hub_token, methods),
     *(comparisons, webhook_endpoints, usage, keys, health, reference, *DASHBOARD),

@@ -1,0 +1,1 @@
+"""The pages of /dashboard, a folder for each; `routers` has their routes."""

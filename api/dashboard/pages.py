@@ -16,7 +16,8 @@ from api.problems import KINDS, Problem
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
-SIGN_IN = "/dashboard/sign-in"
+HOME = "/dashboard"
+SIGN_IN = f"{HOME}/sign-in"
 
 templates = Environment(
     loader=PackageLoader("api.dashboard"),

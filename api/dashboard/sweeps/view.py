@@ -7,8 +7,8 @@ from datetime import datetime
 from markupsafe import Markup
 
 from api.dashboard import words
-from api.dashboard.pareto_drawing import Mark, pareto_svg
-from api.dashboard.views import Moment
+from api.dashboard.moment import Moment
+from api.dashboard.sweeps.drawing import Mark, pareto_svg
 from api.sweeps.schemas import Cost, Pareto, ParetoPoint, Point
 from core.database.states import FINISHED, shown_status
 from core.database.tables import Job, Sweep

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from api.dashboard import words
-from api.dashboard.new_job import ROLES, Copies, Form, copies, preset_titles
+from api.dashboard.new_job.form import ROLES, Copies, Form, copies, preset_titles
 from api.datasets import service as datasets
 from api.datasets.schemas import DatasetWithPreview
 from api.models import service as models

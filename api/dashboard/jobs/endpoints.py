@@ -1,7 +1,5 @@
-"""The pages of /dashboard: the jobs, one job, and signing in."""
+"""The list of jobs, one job, and what is asked of them by buttons."""
 
-import re
-import secrets
 from functools import partial
 from typing import Annotated, Literal, get_args
 
@@ -10,27 +8,19 @@ from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 from fastapi.sse import EventSourceResponse
 
 from api.artifacts import service as artifacts
-from api.comparisons import service as comparisons
-from api.comparisons.endpoints import Compared
-from api.dashboard import queries, session
-from api.dashboard.assets import ASSETS, KEPT
-from api.dashboard.compare_view import compare_page
-from api.dashboard.job_view import askable, job_page
-from api.dashboard.pages import SIGN_IN, PageRoute, render
-from api.dashboard.refusals import foreign_form, key_may_only_read, not_found
-from api.dashboard.session import FormToken, SentForm, SignedIn
-from api.dashboard.views import job_list
-from api.dependencies import CurrentSessions, CurrentSettings, CurrentStorage, Reading, Writing
+from api.dashboard.jobs import queries
+from api.dashboard.jobs.job_view import askable, job_page
+from api.dashboard.jobs.views import job_list
+from api.dashboard.pages import HOME, PageRoute, render
+from api.dashboard.refusals import key_may_only_read
+from api.dashboard.session import SentForm, SignedIn
+from api.dependencies import CurrentSettings, CurrentStorage, Reading, Writing
 from api.jobs import service as jobs
-from api.keys import service as keys
-from api.signing import CurrentSigner, Signer
 from core.database.states import JobState
 from core.database.tables import now
 from core.recipe.events import Event
 
 LARGEST_FORM = 16_384
-HOME = "/dashboard"
-OWN_ADDRESS = re.compile(r"/dashboard(/[a-z-]{1,20}(/[A-Za-z0-9_]{1,64})?)?", re.ASCII)
 EVENT_TYPES = (
     *(event.model_fields["type"].default for event in get_args(get_args(Event)[0])),
     *(f"job.{state}" for state in JobState),
@@ -69,12 +59,6 @@ def show_jobs(
         may_submit=viewer.may_submit,
         address=address,
     )
-
-
-@router.get("/compare")
-def compare_jobs(viewer: SignedIn, reading: Reading, job: Compared) -> HTMLResponse:
-    found = comparisons.compare(reading, viewer.caller.project_id, job)
-    return render("compare.html", page=compare_page(found), csrf=viewer.csrf)
 
 
 @router.get("/jobs/{job_id}")
@@ -152,62 +136,3 @@ def cancel_jobs(
         if "cancel" in askable(jobs.get(writing, project_id, job_id)):
             jobs.cancel(writing, project_id, job_id)
     return RedirectResponse(HOME, status.HTTP_303_SEE_OTHER)
-
-
-@router.get("/sign-in")
-def show_sign_in(
-    request: Request, signer: CurrentSigner, next: Annotated[str, Query(max_length=200)] = HOME
-) -> HTMLResponse:
-    return _sign_in_page(request, signer, next, refused=False)
-
-
-@router.post("/sign-in")
-def sign_in(
-    request: Request,
-    signer: CurrentSigner,
-    sessions: CurrentSessions,
-    key: Annotated[str, Form(max_length=500)] = "",
-    next: Annotated[str, Form(max_length=200)] = HOME,
-    csrf: FormToken = "",
-) -> Response:
-    if not session.sign_in_form_is_ours(request, signer, csrf):
-        raise foreign_form()
-    row = keys.authenticate(request.app.state.read_sessions, sessions, key.strip())
-    if row is None:
-        return _sign_in_page(request, signer, next, refused=True)
-    response = RedirectResponse(_own_address(next), status.HTTP_303_SEE_OTHER)
-    session.start(response, request, signer, row.id)
-    return response
-
-
-@router.post("/sign-out")
-def sign_out(viewer: SentForm) -> RedirectResponse:
-    response = RedirectResponse(SIGN_IN, status.HTTP_303_SEE_OTHER)
-    session.end(response)
-    return response
-
-
-@router.get("/static/{name}")
-def get_asset(name: str) -> Response:
-    asset = ASSETS.get(name)
-    if asset is None:
-        raise not_found("file")
-    return Response(asset.content, media_type=asset.media_type, headers={"Cache-Control": KEPT})
-
-
-def _sign_in_page(request: Request, signer: Signer, next: str, *, refused: bool) -> HTMLResponse:
-    nonce = secrets.token_hex(16)
-    response = render(
-        "sign_in.html",
-        status.HTTP_401_UNAUTHORIZED if refused else status.HTTP_200_OK,
-        csrf=signer.signature("sign-in", nonce),
-        next=_own_address(next),
-        refused=refused,
-    )
-    session.offer_sign_in(response, request, nonce)
-    return response
-
-
-def _own_address(next: str) -> str:
-    """Where to go on after signing in: a page of ours, whatever the address asked for."""
-    return next if OWN_ADDRESS.fullmatch(next) else HOME

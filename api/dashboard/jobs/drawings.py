@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from api.dashboard.queries import LossPoint
+from api.dashboard.jobs.queries import LossPoint
 from core.reporting import svg
 from core.reporting.scale import LinearScale
 

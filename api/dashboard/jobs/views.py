@@ -7,8 +7,9 @@ from datetime import datetime
 from markupsafe import Markup
 
 from api.dashboard import words
-from api.dashboard.drawings import Segment, stage_bar_svg
-from api.dashboard.queries import JobsPage, ListedJob
+from api.dashboard.jobs.drawings import Segment, stage_bar_svg
+from api.dashboard.jobs.queries import JobsPage, ListedJob
+from api.dashboard.moment import Moment
 from core.database.states import FINISHED, JobState, shown_status
 from core.database.tables import Job, JobMetric, JobStage
 from core.reporting.numbers import (
@@ -29,19 +30,6 @@ LEFT_OFF = {
     JobState.QUEUED: "halted",
 }
 """What the stage at work became when the job left its worker."""
-
-
-@dataclass(frozen=True)
-class Moment:
-    """A time: for machines, for people, and as an age."""
-
-    iso: str
-    full: str
-    age: str
-
-    @classmethod
-    def of(cls, then: datetime, now: datetime) -> "Moment":
-        return cls(then.isoformat(timespec="seconds"), words.moment(then), words.age(then, now))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from api.dashboard import words
-from api.dashboard.views import Moment
+from api.dashboard.moment import Moment
 from core.database.states import JobState
 from core.database.tables import Job
 

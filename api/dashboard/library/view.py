@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from api.dashboard import words
-from api.dashboard.views import Moment
+from api.dashboard.moment import Moment
 from api.models.schemas import Model
 from core.database.tables import Dataset
 from core.reporting.numbers import compact, percent

@@ -8,8 +8,8 @@ from typing import Any
 from markupsafe import Markup
 
 from api.dashboard import words
-from api.dashboard.drawings import Span, track_svg
-from api.dashboard.views import LEFT_OFF, stage_kind
+from api.dashboard.jobs.drawings import Span, track_svg
+from api.dashboard.jobs.views import LEFT_OFF, stage_kind
 from core.database.states import JobState
 from core.database.tables import Job, JobStage
 

@@ -1,23 +1,19 @@
-"""/dashboard/library, /dashboard/queue, and /dashboard/admin for admins: keys and webhooks."""
+"""/dashboard/admin: keys and webhooks, for admins."""
 
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Request, status
+from fastapi import APIRouter, Form, status
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
-from api.dashboard.admin_view import endpoint_line, key_lines
-from api.dashboard.library_view import dataset_lines, model_lines
+from api.dashboard.admin.view import endpoint_line, key_lines
 from api.dashboard.pages import PageRoute, render
-from api.dashboard.queue_view import queue_lines, total_words, worker_lines
 from api.dashboard.refusals import key_is_no_admin
 from api.dashboard.session import SentForm, SignedIn, Viewer
-from api.datasets import service as datasets
-from api.dependencies import CurrentSettings, CurrentStorage, Reading, Writing
+from api.dependencies import CurrentSettings, Reading, Writing
 from api.keys import service as keys
-from api.models import service as models
 from api.pagination import PageRequest
 from api.problems import Problem
 from api.webhook_endpoints import service as webhooks
@@ -32,7 +28,7 @@ MOST_ROWS = PageRequest(limit=100)
 DELIVERIES_SHOWN = PageRequest(limit=5)
 
 router = APIRouter(
-    prefix="/dashboard", route_class=PageRoute, include_in_schema=False, max_body_size=16_384
+    prefix="/dashboard/admin", route_class=PageRoute, include_in_schema=False, max_body_size=16_384
 )
 
 
@@ -42,45 +38,13 @@ class ShownOnce:
     secret: str
 
 
-@router.get("/library")
-def show_library(
-    request: Request,
-    viewer: SignedIn,
-    reading: Reading,
-    storage: CurrentStorage,
-    settings: CurrentSettings,
-) -> HTMLResponse:
-    project_id = viewer.caller.project_id
-    found = models.listed(reading, project_id, MOST_ROWS, storage, settings)
-    return render(
-        "library.html",
-        datasets=dataset_lines(datasets.listed(reading, project_id, MOST_ROWS).rows, now()),
-        models=model_lines(found.rows, now()),
-        csrf=viewer.csrf,
-        address=str(request.base_url).rstrip("/"),
-    )
-
-
-@router.get("/queue")
-def show_queue(viewer: SignedIn, reading: Reading) -> HTMLResponse:
-    workers = worker_lines(reading, viewer.caller.project_id, now())
-    queues = queue_lines(reading, viewer.caller.project_id, now())
-    return render(
-        "queue.html",
-        workers=workers,
-        queues=queues,
-        total=total_words(workers, queues),
-        csrf=viewer.csrf,
-    )
-
-
-@router.get("/admin")
+@router.get("")
 def show_admin(viewer: SignedIn, reading: Reading) -> HTMLResponse:
     _require_admin(viewer)
     return _page(reading, viewer)
 
 
-@router.post("/admin/keys")
+@router.post("/keys")
 def issue_key(
     viewer: SentForm,
     writing: Writing,
@@ -93,14 +57,14 @@ def issue_key(
     return _page(writing, viewer, ShownOnce(f"The key {row.name or row.id}", token))
 
 
-@router.post("/admin/keys/{key_id}/revoke")
+@router.post("/keys/{key_id}/revoke")
 def revoke_key(viewer: SentForm, writing: Writing, key_id: str) -> RedirectResponse:
     _require_admin(viewer)
     keys.revoke(writing, viewer.caller.project_id, key_id)
     return _back()
 
 
-@router.post("/admin/webhooks")
+@router.post("/webhooks")
 def add_webhook(
     viewer: SentForm,
     writing: Writing,
@@ -120,21 +84,21 @@ def add_webhook(
     return _page(writing, viewer, ShownOnce(f"The signing secret of {wanted.url}", secret))
 
 
-@router.post("/admin/webhooks/{endpoint_id}/test")
+@router.post("/webhooks/{endpoint_id}/test")
 def test_webhook(viewer: SentForm, writing: Writing, endpoint_id: str) -> RedirectResponse:
     _require_admin(viewer)
     webhooks.send_test(writing, viewer.caller.project_id, endpoint_id)
     return _back()
 
 
-@router.post("/admin/webhooks/{endpoint_id}/delete")
+@router.post("/webhooks/{endpoint_id}/delete")
 def delete_webhook(viewer: SentForm, writing: Writing, endpoint_id: str) -> RedirectResponse:
     _require_admin(viewer)
     webhooks.delete(writing, viewer.caller.project_id, endpoint_id)
     return _back()
 
 
-@router.post("/admin/webhooks/{endpoint_id}/{delivery_id}/redeliver")
+@router.post("/webhooks/{endpoint_id}/{delivery_id}/redeliver")
 def redeliver_webhook(
     viewer: SentForm, writing: Writing, endpoint_id: str, delivery_id: str
 ) -> RedirectResponse:

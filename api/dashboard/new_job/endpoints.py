@@ -7,8 +7,8 @@ from fastapi import Form as FormField
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import ValidationError
 
-from api.dashboard.new_job import USUAL_KEEP, Form
-from api.dashboard.new_job_view import Desk, in_words
+from api.dashboard.new_job.form import USUAL_KEEP, Form
+from api.dashboard.new_job.view import Desk, in_words
 from api.dashboard.pages import PageRoute, render
 from api.dashboard.refusals import key_may_only_read
 from api.dashboard.session import SentForm, SignedIn, Viewer

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from api.dashboard.views import Moment
+from api.dashboard.moment import Moment
 from api.keys.service import is_usable
 from core.database.tables import ApiKey, WebhookDelivery, WebhookEndpoint
 

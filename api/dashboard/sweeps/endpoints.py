@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from api.dashboard.pages import PageRoute, render
 from api.dashboard.refusals import key_may_only_read
 from api.dashboard.session import SentForm, SignedIn
-from api.dashboard.sweep_view import sweep_line, sweep_page
+from api.dashboard.sweeps.view import sweep_line, sweep_page
 from api.dependencies import CurrentSessions, CurrentSettings, Reading, Writing
 from api.pagination import PageRequest
 from api.sweeps import service, weighing

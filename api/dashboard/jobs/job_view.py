@@ -9,10 +9,11 @@ from typing import Any
 from markupsafe import Markup
 
 from api.dashboard import words
-from api.dashboard.drawings import loss_curve_svg
-from api.dashboard.queries import LossPoint, WholeJob
-from api.dashboard.timeline import Running, StageLine, running_stage, stage_lines
-from api.dashboard.views import Heading, MetricChange, Moment, heading, leading_change
+from api.dashboard.jobs.drawings import loss_curve_svg
+from api.dashboard.jobs.queries import LossPoint, WholeJob
+from api.dashboard.jobs.timeline import Running, StageLine, running_stage, stage_lines
+from api.dashboard.jobs.views import Heading, MetricChange, heading, leading_change
+from api.dashboard.moment import Moment
 from core.database.states import FINISHED, JobState
 from core.database.tables import Artifact, Job, JobEvent
 from core.jobs import requests
