@@ -36,9 +36,10 @@ def sent_fields(
     label: Field = "",
     preset: Field = "",
     keep: Annotated[float, FormField(gt=0, le=100)] = USUAL_KEEP,
+    drop: Annotated[str, FormField(pattern=r"^([0-9]+(\.[0-9]+)?)?$", max_length=12)] = "",
     name: Annotated[str, FormField(max_length=200)] = "",
 ) -> Form:
-    return Form(model, hub, dataset, task, text, label, preset, keep, name)
+    return Form(model, hub, dataset, task, text, label, preset, keep, drop, name)
 
 
 def desk(

@@ -36,6 +36,8 @@ class Form:
     preset: Short = "best-no-training"
     keep: Annotated[float, Query(gt=0, le=100)] = USUAL_KEEP
     """Percent of the target layers' weights."""
+    drop: Annotated[str, Query(pattern=r"^([0-9]+(\.[0-9]+)?)?$", max_length=12)] = ""
+    """By how much the metric may be worse, in its own unit: goes before `keep`."""
     name: Annotated[str, Query(max_length=200)] = ""
 
     @property
@@ -53,11 +55,21 @@ class Form:
                 "dataset": {"type": "upload", "id": self.dataset},
                 **self._columns(),
             },
-            "budget": {"type": "keep_ratio", "value": round(self.keep / 100, 4)},
+            "budget": self._budget(),
         }
 
     def validated(self) -> Recipe:
         return Recipe.model_validate_json(json.dumps(self.recipe()))
+
+    @property
+    def is_searched(self) -> bool:
+        """The size is what the job finds; no plan is known before."""
+        return bool(self.drop)
+
+    def _budget(self) -> dict[str, Any]:
+        if self.is_searched:
+            return {"type": "max_drop", "abs": float(self.drop)}
+        return {"type": "keep_ratio", "value": round(self.keep / 100, 4)}
 
     def _model(self) -> dict[str, str]:
         if self.hub:

@@ -100,7 +100,8 @@ class Desk:
     def page(self, form: Form, refusal: str = "") -> NewJobPage:
         dataset = self._dataset(form.dataset)
         form = _with_usual_columns(form, dataset)
-        plan, why = (None, refusal) if refusal or not form.is_whole else self._planned(form)
+        knows = form.is_whole and not form.is_searched and not refusal
+        plan, why = self._planned(form) if knows else (None, refusal)
         return NewJobPage(
             form=form,
             models=self._models(form),

@@ -91,3 +91,16 @@ def test_a_reader_plans_and_does_not_queue(api: Api, stranger: Browser) -> None:
     csrf = stranger.csrf("/dashboard")
     assert stranger.post("/dashboard/new", csrf=csrf, model="path:/x").status_code == 403
     api.http.cookies.clear()
+
+
+def test_a_drop_in_place_of_a_size_has_no_plan_and_is_queued(browser: Browser, api: Api) -> None:
+    dataset = api.upload().json()["id"]
+    page = text_of(browser.get(address(api, dataset=dataset, drop="0.01")))
+    assert "finds the smallest model that loses at most 0.01" in page
+    fields = {"model": f"path:{api.model}", "dataset": dataset, "preset": "fast", "drop": "0.01"}
+    csrf = browser.csrf("/dashboard/new")
+    sent = browser.post("/dashboard/new", csrf=csrf, **fields)
+    job = api.get(sent.headers["Location"].replace("/dashboard", "/v1")).json()
+    assert job["recipe"]["budget"]["type"] == "max_drop"
+    assert job["recipe"]["budget"]["abs"] == 0.01
+    assert browser.get(address(api, dataset=dataset, drop="much")).status_code == 422
