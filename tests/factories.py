@@ -19,6 +19,7 @@ from core.database.tables import (
     JobStage,
     Project,
     SpectraRecord,
+    Sweep,
     Table,
     UploadedModel,
     WebhookEndpoint,
@@ -191,6 +192,11 @@ def make_spectra(session: Session, **overrides: Any) -> SpectraRecord:
         "storage_key": f"spectra/{fingerprint}.npz",
     }
     return _add_owned(session, SpectraRecord, values | overrides)
+
+
+def make_sweep(session: Session, **overrides: Any) -> Sweep:
+    spec = {"recipe": {}, "budgets": [{"type": "keep_ratio", "value": 0.5}]}
+    return _add_owned(session, Sweep, {"id": new_id("swp"), "spec": spec} | overrides)
 
 
 def make_webhook_endpoint(session: Session, **overrides: Any) -> WebhookEndpoint:

@@ -14,7 +14,11 @@ DENSITY = LinearSegmentedColormap.from_list("density", [PAPER, ACCENT, "#052b3c"
 
 def sparsity_patterns(cells: Sequence[Cell]) -> None:
     figure, rows = plt.subplots(
-        len(cells), len(KINDS), figsize=(7.6, 3.0), facecolor=PAPER, layout="constrained"
+        len(cells),
+        len(KINDS),
+        figsize=(7.6, 1.25 * len(cells) + 0.5),
+        facecolor=PAPER,
+        layout="constrained",
     )
     for cell, row in zip(cells, rows, strict=True):
         for axes, (kind, title) in zip(row, KINDS.items(), strict=True):
@@ -23,7 +27,7 @@ def sparsity_patterns(cells: Sequence[Cell]) -> None:
             axes.set_xticks([])
             axes.set_yticks([])
             if cell is cells[0]:
-                axes.set_title(title, color=INK, fontsize=8)
+                axes.set_title(title.replace("feed-forward", "FFN"), color=INK, fontsize=8)
         row[0].set_ylabel(cell["scores"], color=INK)
     bar = figure.colorbar(image, ax=rows, shrink=0.8, label="share of weights left")
     bar.outline.set_visible(False)

@@ -6,8 +6,15 @@ from typing import Any
 import pytest
 
 from core.database.tables import ApiKey, now
+from core.webhooks.announcing import add_deliveries
 from tests.api.conftest import Api
-from tests.factories import make_dataset, make_job, make_uploaded_model
+from tests.factories import (
+    make_dataset,
+    make_job,
+    make_sweep,
+    make_uploaded_model,
+    make_webhook_endpoint,
+)
 
 ROUTES = [
     ("POST", "/v1/jobs"),
@@ -29,6 +36,23 @@ ROUTES = [
     ("POST", "/v1/jobs/{job}/artifacts/model.safetensors/link"),
     ("GET", "/v1/jobs/{job}/artifacts/model.safetensors/content"),
     ("HEAD", "/v1/jobs/{job}/artifacts/model.safetensors/content"),
+    ("GET", "/v1/comparisons"),
+    ("POST", "/v1/sweeps"),
+    ("GET", "/v1/sweeps"),
+    ("GET", "/v1/sweeps/{sweep}"),
+    ("DELETE", "/v1/sweeps/{sweep}"),
+    ("GET", "/v1/sweeps/{sweep}/points"),
+    ("GET", "/v1/sweeps/{sweep}/pareto"),
+    ("POST", "/v1/sweeps/{sweep}/promote"),
+    ("POST", "/v1/sweeps/{sweep}/cancel"),
+    ("POST", "/v1/webhook-endpoints"),
+    ("GET", "/v1/webhook-endpoints"),
+    ("GET", "/v1/webhook-endpoints/{endpoint}"),
+    ("PATCH", "/v1/webhook-endpoints/{endpoint}"),
+    ("DELETE", "/v1/webhook-endpoints/{endpoint}"),
+    ("POST", "/v1/webhook-endpoints/{endpoint}/test"),
+    ("GET", "/v1/webhook-endpoints/{endpoint}/deliveries"),
+    ("POST", "/v1/webhook-endpoints/{endpoint}/deliveries/{delivery}/redeliver"),
     ("POST", "/v1/plans"),
     ("POST", "/v1/datasets"),
     ("GET", "/v1/datasets"),
@@ -64,6 +88,9 @@ def test_the_table_above_names_every_route(api: Api) -> None:
         "{dataset}": "{dataset_id}",
         "{key}": "{key_id}",
         "{model}": "{model_id}",
+        "{sweep}": "{sweep_id}",
+        "{endpoint}": "{endpoint_id}",
+        "{delivery}": "{delivery_id}",
     }
     names = {"model.safetensors": "{name}", "/kfac": "/{type}"}
     table = set()
@@ -84,7 +111,8 @@ def test_without_a_usable_key_every_route_answers_401(api: Api, method: str, rou
         row.revoked_at = now()
     made_up = "rw_0123456789abcdef_" + "0" * 64 + "_00000000"
     wrong = ["", "Bearer", "Basic abc", *(f"Bearer {t}" for t in (revoked, expired, made_up, "x"))]
-    path = route.format(job="job_1", dataset="ds_1", key="key_1", model="md_1")
+    ids = {"sweep": "swp_1", "endpoint": "wh_1", "delivery": "msg_1"}
+    path = route.format(job="job_1", dataset="ds_1", key="key_1", model="md_1", **ids)
     for authorization in wrong:
         headers = {"Authorization": authorization} if authorization else {}
         refused = api.http.request(method, path, headers=headers)
@@ -110,11 +138,16 @@ def test_a_valid_id_with_another_secret_is_refused(api: Api) -> None:
 def test_another_projects_things_do_not_exist(api: Api, method: str, route: str) -> None:
     with api.session() as session, session.begin():
         job, dataset = make_job(session), make_dataset(session)
-        model = make_uploaded_model(session)
+        model, sweep = make_uploaded_model(session), make_sweep(session)
+        endpoint = make_webhook_endpoint(session)
+        (delivery,) = add_deliveries(session, [endpoint], "webhook.test", {})
+        ids = {"sweep": sweep.id, "endpoint": endpoint.id, "delivery": delivery.id}
     key = f"key_{api.token.split('_')[1]}"
     stranger = api.as_project("prj_other")
-    path = route.format(job=job.id, dataset=dataset.id, key=key, model=model.id)
+    path = route.format(job=job.id, dataset=dataset.id, key=key, model=model.id, **ids)
     body: Any = {} if method == "PATCH" else None
+    if path.endswith("/promote"):
+        body = {"job_id": job.id}
     refused = stranger.http.request(method, path, headers=stranger.headers, json=body)
     assert refused.status_code == 404
     assert api.get("/v1/api-keys").status_code == 200

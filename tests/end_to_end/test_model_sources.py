@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -82,7 +83,14 @@ def test_a_private_model_needs_the_projects_token_which_is_written_nowhere(
     client.run(recipe)
     files = [path for path in data_dir.rglob("*") if path.is_file()]
     assert len(files) > 20
-    assert [path for path in files if TOKEN.encode() in path.read_bytes()] == []
+    assert [path for path in files if TOKEN.encode() in what_is_left_of(path)] == []
+
+
+def what_is_left_of(path: Path) -> bytes:
+    """The service goes on removing the workspaces of finished jobs."""
+    with suppress(FileNotFoundError):
+        return path.read_bytes()
+    return b""
 
 
 def test_an_uploaded_model_gives_the_result_that_its_folder_gives(

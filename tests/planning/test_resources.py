@@ -146,7 +146,7 @@ def pruned(pruning: dict[str, object], **changes: object) -> Resources:
 def test_pruning_holds_scores_and_masked_weights_beside_the_model() -> None:
     rest = 16 * MODEL_PARAMS + 256 * 4 * 128 * 160
     assert pruned({}).peak_bytes == rest + (4 * (2 + 2) + 1) * 2000
-    by_adam = pruned({"score_learning_rate": 0.01})
+    by_adam = pruned({"scores": "movement", "score_learning_rate": 0.01})
     assert by_adam.peak_bytes == rest + (4 * (4 + 2) + 1) * 2000
     assert pruned({"scores": "magnitude"}).peak_bytes == rest + (4 * 2 + 1) * 2000
 
