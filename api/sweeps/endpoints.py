@@ -68,7 +68,7 @@ def submit_sweep(
 def list_sweeps(caller: Reader, session: Reading, page: Paging) -> Page[schemas.Sweep]:
     """The project's sweeps."""
     found = service.listed(session, caller.project_id, page)
-    return Page.of([service.shown(session, row) for row in found.rows], found.next_cursor)
+    return Page.of(service.shown_all(session, found.rows), found.next_cursor)
 
 
 @router.get("/{sweep_id}", responses=example(schemas.SWEEP) | refusals(*READ_CODES, "not_found"))

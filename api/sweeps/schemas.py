@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -96,17 +96,11 @@ class Sweep(View):
     links: dict[str, str]
 
     @classmethod
-    def of(cls, row: SweepTable, jobs: Sequence[JobTable]) -> "Sweep":
+    def of(cls, row: SweepTable, statuses: Mapping[str, int]) -> "Sweep":
         own = f"/v1/sweeps/{row.id}"
-        statuses = [shown_status(job.state, job.requested) for job in jobs]
-        return cls(
-            id=row.id,
-            name=row.name,
-            spec=row.spec,
-            statuses={status: statuses.count(status) for status in dict.fromkeys(statuses)},
-            created_at=row.created_at,
-            links={"self": own, "points": f"{own}/points", "pareto": f"{own}/pareto"},
-        )
+        links = {"self": own, "points": f"{own}/points", "pareto": f"{own}/pareto"}
+        columns = {name: getattr(row, name) for name in ("id", "name", "spec", "created_at")}
+        return cls.model_validate({**columns, "statuses": statuses, "links": links})
 
 
 class Submitted(Sweep):

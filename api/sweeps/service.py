@@ -93,9 +93,9 @@ def _submitted(
             max_queued=max_queued,
         )
     session.refresh(row)
-    shown = SweepView.of(row, sweeps.jobs_of(session, row))
-    submitted = Submitted(**shown.model_dump(), shared=shared(found))
-    return Answer(202, submitted.model_dump(mode="json"), {"Location": shown.links["self"]})
+    view = shown(session, row)
+    submitted = Submitted(**view.model_dump(), shared=shared(found))
+    return Answer(202, submitted.model_dump(mode="json"), {"Location": view.links["self"]})
 
 
 def shared(found: Sequence[Resolved]) -> Shared:
@@ -120,7 +120,12 @@ def get(session: Session, project_id: str, sweep_id: str) -> Sweep:
 
 
 def shown(session: Session, row: Sweep) -> SweepView:
-    return SweepView.of(row, sweeps.jobs_of(session, row))
+    return shown_all(session, [row])[0]
+
+
+def shown_all(session: Session, rows: Sequence[Sweep]) -> list[SweepView]:
+    statuses = sweeps.statuses_of(session, [row.id for row in rows])
+    return [SweepView.of(row, statuses[row.id]) for row in rows]
 
 
 def listed(session: Session, project_id: str, page: PageRequest) -> Rows[Sweep]:

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from core.database.clock import database_now
 from core.database.identifiers import new_id
-from core.database.states import FINISHED
+from core.database.states import FINISHED, shown_status
 from core.database.tables import Job, Sweep
 from core.jobs import requests, submission
 from core.jobs.errors import SweepUnfinished
@@ -59,6 +59,21 @@ def jobs_of(session: Session, sweep: Sweep) -> Sequence[Job]:
     """In the order in which they were submitted."""
     query = select(Job).where(Job.project_id == sweep.project_id, Job.sweep_id == sweep.id)
     return session.scalars(query.order_by(Job.created_at, Job.id)).all()
+
+
+def statuses_of(session: Session, sweep_ids: Sequence[str]) -> dict[str, dict[str, int]]:
+    """How many jobs of each sweep are where, by what callers are shown: one query for all."""
+    counts: dict[str, dict[str, int]] = {sweep_id: {} for sweep_id in sweep_ids}
+    rows = session.execute(
+        select(Job.sweep_id, Job.state, Job.requested, func.count())
+        .where(Job.sweep_id.in_(sweep_ids))
+        .group_by(Job.sweep_id, Job.state, Job.requested)
+        .order_by(Job.sweep_id, Job.state, Job.requested)
+    )
+    for sweep_id, state, requested, count in rows:
+        assert sweep_id is not None
+        counts[sweep_id][str(shown_status(state, requested))] = count
+    return counts
 
 
 def cancel_sweep(session: Session, sweep: Sweep) -> None:

@@ -35,7 +35,8 @@ def show_sweeps(
 ) -> HTMLResponse:
     page = PageRequest(limit=SWEEPS_ON_A_PAGE, after=after or None)
     found = service.listed(reading, viewer.caller.project_id, page)
-    lines = [sweep_line(row, sweeps.jobs_of(reading, row), now()) for row in found.rows]
+    statuses = sweeps.statuses_of(reading, [row.id for row in found.rows])
+    lines = [sweep_line(row, statuses[row.id], now()) for row in found.rows]
     return render(
         "sweeps.html",
         sweeps=lines,
@@ -58,7 +59,7 @@ def show_sweep(
     row = service.get(reading, project_id, sweep_id)
     shown = sweep_page(
         row,
-        sweeps.jobs_of(reading, row),
+        sweeps.statuses_of(reading, [row.id])[row.id],
         service.points(reading, project_id, sweep_id),
         weighing.pareto(reading, project_id, sweep_id, None, against),
         now(),

@@ -1,6 +1,6 @@
 """The pages of sweeps: rows turned into what their templates show."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,8 +10,8 @@ from api.dashboard import words
 from api.dashboard.moment import Moment
 from api.dashboard.sweeps.drawing import Mark, pareto_svg
 from api.sweeps.schemas import Cost, Pareto, ParetoPoint, Point
-from core.database.states import FINISHED, shown_status
-from core.database.tables import Job, Sweep
+from core.database.states import FINISHED
+from core.database.tables import Sweep
 from core.reporting.numbers import (
     SHARES,
     metric_heading,
@@ -77,9 +77,8 @@ class SweepPage:
     is_moving: bool
 
 
-def sweep_line(sweep: Sweep, jobs: Sequence[Job], now: datetime) -> SweepLine:
+def sweep_line(sweep: Sweep, statuses: Mapping[str, int], now: datetime) -> SweepLine:
     spec = sweep.spec
-    statuses = [str(shown_status(job.state, job.requested)) for job in jobs]
     model = spec["recipe"].get("model", {})
     axes = [(len(spec["budgets"]), "budget"), (len(_methods(spec)), "method")]
     if len(spec.get("seeds", ())) > 1:
@@ -89,9 +88,9 @@ def sweep_line(sweep: Sweep, jobs: Sequence[Job], now: datetime) -> SweepLine:
         href=f"/dashboard/sweeps/{sweep.id}",
         model=words.last_part(str(model.get("path") or model.get("id") or "")),
         axes=" × ".join(words.counted_of(*axis) for axis in axes),
-        over=sum(job.state in FINISHED for job in jobs),
-        total=len(jobs),
-        statuses=[(status, statuses.count(status)) for status in dict.fromkeys(statuses)],
+        over=sum(statuses.get(state, 0) for state in FINISHED),
+        total=sum(statuses.values()),
+        statuses=list(statuses.items()),
         created=Moment.of(sweep.created_at, now),
     )
 
@@ -103,14 +102,19 @@ def _methods(spec: dict[str, object]) -> Sequence[object]:
 
 
 def sweep_page(
-    sweep: Sweep, jobs: Sequence[Job], points: Sequence[Point], pareto: Pareto, now: datetime
+    sweep: Sweep,
+    statuses: Mapping[str, int],
+    points: Sequence[Point],
+    pareto: Pareto,
+    now: datetime,
 ) -> SweepPage:
     kinds = {
         point.job_id: "knee" if point.job_id == pareto.knee else _kind(point)
         for point in pareto.points
     }
+    line = sweep_line(sweep, statuses, now)
     return SweepPage(
-        line=sweep_line(sweep, jobs, now),
+        line=line,
         id=sweep.id,
         against=pareto.against,
         costs=list(COSTS.items()),
@@ -119,7 +123,7 @@ def sweep_page(
         drawing=_drawn(pareto, kinds) if pareto.points else None,
         points=[point_line(point, pareto.metric, kinds) for point in points],
         seeds_differ=len({point.seed for point in points}) > 1,
-        is_moving=any(job.state not in FINISHED for job in jobs),
+        is_moving=line.over < line.total,
     )
 
 
