@@ -13,6 +13,8 @@ from typing import Any
 from starlette.datastructures import URL, Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.pagination import link_to_next
+
 CSV = "text/csv; charset=utf-8"
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -62,13 +64,6 @@ def _wants_a_table(scope: Scope) -> bool:
     return "text/csv" in Headers(scope=scope).get("accept", "")
 
 
-def _next_link(scope: Scope, cursor: str | None) -> dict[str, str]:
-    if cursor is None:
-        return {}
-    following = URL(scope=scope).include_query_params(after=cursor)
-    return {"Link": f'<{following.path}?{following.query}>; rel="next"'}
-
-
 class _Answer:
     """What the app answers: JSON is held back until it is known what it is."""
 
@@ -93,7 +88,7 @@ class _Answer:
             self.body = as_csv(content["data"]).encode()
             headers = MutableHeaders(raw=list(start["headers"]))
             headers.update({"Content-Type": CSV, "Content-Length": str(len(self.body))})
-            headers.update(_next_link(self.scope, content["next_cursor"]))
+            headers.update(link_to_next(URL(scope=self.scope), content["next_cursor"]))
             start = {**start, "headers": headers.raw}
         await self.send(start)
         await self.send({"type": "http.response.body", "body": self.body})

@@ -11,6 +11,7 @@ from fastapi import Depends, Query
 from pydantic import BaseModel, Field
 from sqlalchemy import Select, literal, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
+from starlette.datastructures import URL
 
 from api.moments import in_utc
 from api.problems import Problem
@@ -78,6 +79,14 @@ def fetch(
     more, rows = len(rows) > wanted.limit, rows[: wanted.limit]
     cursor = encode(getattr(rows[-1], created_at.key), getattr(rows[-1], id.key)) if more else None
     return Rows(rows, cursor)
+
+
+def link_to_next(url: URL, cursor: str | None) -> dict[str, str]:
+    """The header of an answer that has no place for `next_cursor`."""
+    if cursor is None:
+        return {}
+    following = url.include_query_params(after=cursor)
+    return {"Link": f'<{following.path}?{following.query}>; rel="next"'}
 
 
 def encode(created_at: datetime, id: str) -> str:

@@ -9,7 +9,7 @@ from api.dependencies import Caller, Reader, Reading
 from api.jobs import examples, history, service
 from api.jobs.schemas import Attempt, Event, Layer, LogLine, Metric, Stage
 from api.operations import READ_CODES, example, page_of
-from api.pagination import Page
+from api.pagination import Page, link_to_next
 from api.problems import refusals
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["jobs"])
@@ -91,7 +91,7 @@ def list_log_lines(
         data = [line.model_dump(mode="json") for line in lines]
         return JSONResponse(page_of(*data, next_cursor=cursor(found)))
     text = "".join(f"{line}\n" for line in lines)
-    return PlainTextResponse(text, headers=_link_to_next(request, cursor(found)))
+    return PlainTextResponse(text, headers=link_to_next(request.url, cursor(found)))
 
 
 @router.get(
@@ -122,13 +122,6 @@ def list_events(
 
 def cursor(found: history.NumberedRows[Any]) -> str | None:
     return None if found.next_number is None else str(found.next_number)
-
-
-def _link_to_next(request: Request, after: str | None) -> dict[str, str]:
-    if after is None:
-        return {}
-    following = request.url.include_query_params(after=after)
-    return {"Link": f'<{following.path}?{following.query}>; rel="next"'}
 
 
 def _stream(

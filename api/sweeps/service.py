@@ -1,10 +1,9 @@
 """Sweeps as callers see them: submitted, looked into, promoted."""
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
-from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -12,8 +11,8 @@ from api.idempotency import Answer, Write
 from api.jobs import service as jobs
 from api.jobs.refusals import as_problems
 from api.pagination import PageRequest, Rows, fetch
-from api.pointers import Pointers
-from api.problems import FieldError, Problem, not_found
+from api.problems import not_found
+from api.recipes import assembled
 from api.resolution import Resolved, resolve
 from api.sweeps.schemas import Point, Promotion, Shared, Submitted, points_of
 from api.sweeps.schemas import Sweep as SweepView
@@ -23,10 +22,15 @@ from core.errors import CompressionError
 from core.jobs import sweeps
 from core.planning.fingerprints import stage_fingerprints
 from core.recipe import Recipe
-from core.recipe.sweep import Place, SweepSpec, contents, sharing_statistics, source
+from core.recipe.sweep import (
+    Place,
+    SweepSpec,
+    contents,
+    evaluated_on,
+    sharing_statistics,
+    source,
+)
 from core.settings import Settings
-
-POINTERS = Pointers(Recipe)
 
 
 def prepare_submission(
@@ -46,10 +50,7 @@ def prepare_submission(
 
 def expanded(spec: SweepSpec) -> Iterator[tuple[Place, Recipe]]:
     for place, content in contents(spec):
-        try:
-            yield place, Recipe.model_validate_json(json.dumps(content))
-        except ValidationError as error:
-            raise refused(spec, place, POINTERS.errors(error)) from None
+        yield place, assembled(content, partial(source, spec, place))
 
 
 @contextmanager
@@ -61,15 +62,6 @@ def pointing_into(spec: SweepSpec, place: Place) -> Iterator[None]:
         if error.pointer is not None:
             error.pointer = source(spec, place, error.pointer)
         raise
-
-
-def refused(spec: SweepSpec, place: Place, errors: Sequence[FieldError]) -> Problem:
-    own = [
-        error.model_copy(update={"pointer": source(spec, place, error.pointer or "")})
-        for error in errors
-    ]
-    detail = "; ".join(f"{error.pointer}: {error.detail}" for error in own)
-    return Problem("invalid_recipe", detail, errors=own)
 
 
 def _submitted(
@@ -163,15 +155,6 @@ def prepare_promotion(
         row = jobs.get(session, project_id, promotion.job_id)
         if row.sweep_id != sweep_id:
             raise not_found("point", promotion.job_id)
-        content = {**row.recipe, **promotion.changes}
-    content["evaluation"] = {**content["evaluation"], "split": "test"}
-    try:
-        recipe = Recipe.model_validate_json(json.dumps(content))
-    except ValidationError as error:
-        errors = [
-            one.model_copy(update={"pointer": f"/changes{one.pointer}"})
-            for one in POINTERS.errors(error)
-        ]
-        detail = "; ".join(f"{one.pointer}: {one.detail}" for one in errors)
-        raise Problem("invalid_recipe", detail, errors=errors) from None
+        content = evaluated_on("test", {**row.recipe, **promotion.changes})
+    recipe = assembled(content, lambda pointer: f"/changes{pointer}")
     return jobs.prepare_submission(recipe, priority, project_id, sessions, settings)

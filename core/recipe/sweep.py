@@ -85,12 +85,19 @@ def _content(sweep: SweepSpec, place: Place) -> dict[str, Any]:
     own = sweep.methods[place.method].model_dump(mode="json", exclude_unset=True)
     content = {**sweep.recipe, **own}
     content["budget"] = sweep.budgets[place.budget].model_dump(mode="json")
-    evaluation = sweep.recipe.get("evaluation", {})
-    content["evaluation"] = {**evaluation, "split": sweep.split}
+    content = evaluated_on(sweep.split, content)
     if place.seed is not None:
         shared = sweep.recipe.get("seed", Recipe.model_fields["seed"].default)
         content |= {"seed": sweep.seeds[place.seed], "shared_seed": shared}
     return content
+
+
+def evaluated_on(split: str, content: dict[str, Any]) -> dict[str, Any]:
+    """The same recipe on this split; what is no evaluation stays, for validation to refuse."""
+    evaluation = content.get("evaluation", {})
+    if not isinstance(evaluation, dict):
+        return content
+    return {**content, "evaluation": {**evaluation, "split": split}}
 
 
 def source(sweep: SweepSpec, place: Place, pointer: str) -> str:
@@ -101,6 +108,8 @@ def source(sweep: SweepSpec, place: Place, pointer: str) -> str:
         return f"/budgets/{place.budget}{rest}"
     if field == "seed" and place.seed is not None:
         return f"/seeds/{place.seed}"
+    if field == "shared_seed":
+        return "/recipe/seed"
     if field in sweep.methods[place.method].model_fields_set:
         return f"/methods/{place.method}/{field}{rest}"
     return f"/recipe{pointer}"

@@ -175,3 +175,21 @@ def test_another_project_sees_nothing_of_it(api: Api) -> None:
     assert other.post(f"{route}/cancel").status_code == 404
     assert other.post(f"{route}/promote", {"job_id": "job_x"}).status_code == 404
     assert other.delete(route).status_code == 404
+
+
+def test_what_is_no_evaluation_is_refused_by_its_field(api: Api) -> None:
+    spec = sweep(api)
+    spec["recipe"]["evaluation"] = "soon"
+    refused = api.post("/v1/sweeps", spec)
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["pointer"] == "/recipe/evaluation"
+    spec = sweep(api, seeds=[1, 2])
+    spec["recipe"]["seed"] = "many"
+    refused = api.post("/v1/sweeps", spec)
+    assert refused.json()["errors"][0]["pointer"] == "/recipe/seed"
+    made = api.post("/v1/sweeps", sweep(api)).json()
+    point = api.get(made["links"]["points"]).json()["data"][0]
+    promotion = {"job_id": point["job_id"], "changes": {"evaluation": 3}}
+    refused = api.post(f"{made['links']['self']}/promote", promotion)
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["pointer"] == "/changes/evaluation"

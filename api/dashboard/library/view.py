@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import urlencode
 
 from api.dashboard import words
 from api.dashboard.moment import Moment
+from api.dashboard.new_job.form import value_of
 from api.models.schemas import Model
 from core.database.tables import Dataset
 from core.reporting.numbers import compact, percent
@@ -46,7 +48,7 @@ def dataset_lines(rows: Sequence[Dataset], now: datetime) -> list[DatasetLine]:
             columns=", ".join(column["name"] for column in row.columns),
             size=" ".join(words.size(row.bytes)),
             created=Moment.of(row.created_at, now),
-            plan_href=f"/dashboard/new?dataset={row.id}",
+            plan_href=f"/dashboard/new?{urlencode({'dataset': row.id})}",
         )
         for row in rows
     ]
@@ -63,13 +65,7 @@ def model_lines(models: Sequence[Model], now: datetime) -> list[ModelLine]:
             targets=percent(model.target_params / model.params),
             size=" ".join(words.size(model.bytes)),
             created=Moment.of(model.created_at, now),
-            plan_href=f"/dashboard/new?model={value_of(model)}",
+            plan_href=f"/dashboard/new?{urlencode({'model': value_of(model.source)})}",
         )
         for model in models
     ]
-
-
-def value_of(model: Model) -> str:
-    """As the form of a new job names it."""
-    source = model.source.model_dump()
-    return f"{source['type']}:{source.get('path') or source.get('id')}"

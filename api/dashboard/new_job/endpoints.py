@@ -43,37 +43,24 @@ def sent_fields(
 
 
 def desk(
-    request: Request, reading: Reading, settings: CurrentSettings, storage: CurrentStorage
-) -> "PartialDesk":
-    return PartialDesk(request, reading, settings, storage)
+    request: Request,
+    viewer: SignedIn,
+    reading: Reading,
+    settings: CurrentSettings,
+    storage: CurrentStorage,
+) -> Desk:
+    address = str(request.base_url).rstrip("/")
+    return Desk(reading, viewer.caller.project_id, settings, storage, address)
 
 
-class PartialDesk:
-    """A desk, once it is known whose."""
-
-    def __init__(
-        self,
-        request: Request,
-        reading: Reading,
-        settings: CurrentSettings,
-        storage: CurrentStorage,
-    ):
-        self.address = str(request.base_url).rstrip("/")
-        self.reading, self.settings, self.storage = reading, settings, storage
-
-    def of(self, viewer: Viewer) -> Desk:
-        project_id = viewer.caller.project_id
-        return Desk(self.reading, project_id, self.settings, self.storage, self.address)
-
-
-CurrentDesk = Annotated[PartialDesk, Depends(desk)]
+CurrentDesk = Annotated[Desk, Depends(desk)]
 
 
 @router.get("")
 def show_form(
     viewer: SignedIn, desk: CurrentDesk, form: Annotated[Form, Depends()]
 ) -> HTMLResponse:
-    return _page(viewer, desk.of(viewer), form)
+    return _page(viewer, desk, form)
 
 
 @router.post("")
@@ -95,7 +82,7 @@ def submit_form(
         with sessions.begin() as session:
             job = write(session).body
     except (ValidationError, CompressionError, Problem) as error:
-        return _page(viewer, desk.of(viewer), form, in_words(error))
+        return _page(viewer, desk, form, in_words(error))
     request.app.state.doorbell.ring("default")
     return RedirectResponse(f"/dashboard/jobs/{job['id']}", status.HTTP_303_SEE_OTHER)
 

@@ -9,6 +9,7 @@ from fastapi import Query
 
 from core.recipe.presets import PRESETS
 from core.recipe.recipe import Recipe
+from core.recipe.sources import ModelSource
 
 ROLES: dict[str, tuple[str, ...]] = {
     "text-classification": ("text", "label"),
@@ -113,6 +114,12 @@ def repr_of(recipe: dict[str, Any]) -> str:
 
 def _indented(text: str) -> str:
     return text.replace("\n", "\n    ")
+
+
+def value_of(source: ModelSource) -> str:
+    """A model as the form names it, `path:/models/mine`."""
+    named = source.model_dump()
+    return f"{named['type']}:{named.get('path') or named['id']}"
 
 
 def preset_titles() -> list[tuple[str, str]]:

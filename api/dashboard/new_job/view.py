@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from api.dashboard import words
-from api.dashboard.new_job.form import ROLES, Copies, Form, copies, preset_titles
+from api.dashboard.new_job.form import ROLES, Copies, Form, copies, preset_titles, value_of
 from api.datasets import service as datasets
 from api.datasets.schemas import DatasetWithPreview
 from api.models import service as models
@@ -17,17 +17,15 @@ from api.models.schemas import Model
 from api.pagination import PageRequest
 from api.plans.schemas import DryRun
 from api.plans.service import dry_run
-from api.pointers import Pointers
 from api.problems import Problem
+from api.recipes import POINTERS
 from core.errors import CompressionError
-from core.recipe import Recipe
 from core.recipe.events import LayerReport
 from core.reporting.numbers import byte_size, compact, percent
 from core.reporting.rank_map import rank_map_svg
 from core.settings import Settings
 from core.storage.storage import Storage
 
-POINTERS = Pointers(Recipe)
 MOST_CHOICES = 100
 ROWS_SHOWN = 5
 LONGEST_CELL = 120
@@ -157,13 +155,12 @@ def in_words(error: Exception) -> str:
 
 
 def _model_choice(model: Model, chosen: str) -> Choice:
-    source: dict[str, Any] = model.source.model_dump()
-    value = f"{source['type']}:{source.get('path') or source.get('id')}"
+    value = value_of(model.source)
     return Choice(value, f"{model.name} ({model.family}, {compact(model.params)})", value == chosen)
 
 
 def _with_usual_columns(form: Form, dataset: DatasetWithPreview | None) -> Form:
-    """A column named as its role is, else the first: of texts those that are strings."""
+    """What was chosen if the table has it, else the column named as its role, else by place."""
     if dataset is None:
         return Form(**{**vars(form), "text": "", "label": ""})
     names = [column.name for column in dataset.columns]
