@@ -84,24 +84,29 @@ def result_table(result: Json) -> Table:
 
 
 def pareto_table(pareto: Json) -> Table:
-    """By cost: ● nothing beats it, ◆ the knee."""
+    """By cost: ● nothing beats it, ◆ the knee. Ids are whole: they are what `promote` takes."""
     metric, cost = pareto["metric"], pareto["against"]
-    made = table("", "job", "method", "budget", "seed ", "kept ", f"{cost} ", f"{metric} ", "")
+    seeds_differ = len({point["seed"] for point in pareto["points"]}) > 1
+    seed = ("seed ",) if seeds_differ else ()
+    made = table("", "job", "method", "budget", *seed, f"{cost} ", f"{metric} ")
+    made.columns[1].no_wrap, made.columns[1].overflow = True, "ignore"
     for point in pareto["points"]:
         is_knee = point["job_id"] == pareto["knee"]
         made.add_row(
             "◆" if is_knee else "●" if point["on_front"] else "",
             point["job_id"],
             point["method"],
-            " ".join(str(value) for value in point["budget"].values()),
-            str(point["seed"]),
-            f"{100 * point['keep_ratio']:.1f} %",
+            budget_in_words(point["budget"]),
+            *((str(point["seed"]),) if seeds_differ else ()),
             f"{point['cost']:,.1f} ms" if cost == "latency" else f"{point['cost']:,.0f}",
             number(metric, point["value"]),
-            "knee" if is_knee else "",
             style=None if point["on_front"] else "dim",
         )
     return made
+
+
+def budget_in_words(budget: Json) -> str:
+    return f"{budget['type']} {budget.get('value', budget.get('abs'))}"
 
 
 def names_in(phases: Json) -> list[str]:

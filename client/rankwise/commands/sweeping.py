@@ -56,6 +56,8 @@ def sweep(
     if not wait:
         say_json(made) if as_json else out.print(made["id"], highlight=False)
         return
+    if not as_json:
+        out.print(f"{made['id']} is queued.", highlight=False)
     with errors.status("") as status:
         seen = client.wait_for_sweep(
             made["id"], timeout, seen=lambda now: status.update(in_words(now))
