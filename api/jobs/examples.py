@@ -32,7 +32,10 @@ RECIPES: dict[str, Any] = {
 }
 ID = "job_01jt0v4c2m8e0t7q5yz3h1kx9b"
 OWN = f"/v1/jobs/{ID}"
-NOUNS = ("stages", "layers", "metrics", "attempts", "events", "logs", "artifacts")
+NOUNS = (
+    *("stages", "layers", "metrics", "changed-answers", "attempts", "events", "logs"),
+    "artifacts",
+)
 
 QUEUED: dict[str, Any] = {
     "object": "job",
@@ -114,6 +117,20 @@ LAYER: dict[str, Any] = {
     "predicted_loss_increase": 0.0021,
     "measured_error": 0.138,
     "spectrum": [41.2, 17.9, 9.4],
+}
+CHANGED_ANSWER: dict[str, Any] = {
+    "object": "changed_answer",
+    "position": 0,
+    "row": 417,
+    "kind": "worse",
+    "texts": ["I expected better of them, and got it."],
+    "true": "positive",
+    "dense": "positive",
+    "result": "negative",
+    "dense_error": 0.0,
+    "result_error": 1.0,
+    "dense_confidence": 0.83,
+    "result_confidence": 0.61,
 }
 METRIC: dict[str, Any] = {
     "object": "metric",

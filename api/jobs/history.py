@@ -8,7 +8,14 @@ from sqlalchemy import ColumnElement, Select, and_, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from api.jobs.service import get
-from core.database.tables import JobAttempt, JobEvent, JobLayer, JobMetric, JobStage
+from core.database.tables import (
+    JobAttempt,
+    JobChangedAnswer,
+    JobEvent,
+    JobLayer,
+    JobMetric,
+    JobStage,
+)
 
 Row = TypeVar("Row")
 Level = Literal["info", "warning", "error"]
@@ -29,6 +36,11 @@ class NumberedRows(Generic[Row]):
 
 def stages(session: Session, project_id: str, job_id: str) -> Sequence[JobStage]:
     return _of_job(session, project_id, job_id, select(JobStage), JobStage.position)
+
+
+def changed_answers(session: Session, project_id: str, job_id: str) -> Sequence[JobChangedAnswer]:
+    query = select(JobChangedAnswer)
+    return _of_job(session, project_id, job_id, query, JobChangedAnswer.position)
 
 
 def layers(session: Session, project_id: str, job_id: str) -> Sequence[JobLayer]:

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from api.dependencies import Caller, Reader, Reading
 from api.jobs import examples, history, service
-from api.jobs.schemas import Attempt, Event, Layer, LogLine, Metric, Stage
+from api.jobs.schemas import Attempt, ChangedAnswer, Event, Layer, LogLine, Metric, Stage
 from api.operations import READ_CODES, example, page_of
 from api.pagination import Page, link_to_next
 from api.problems import refusals
@@ -49,6 +49,16 @@ def list_layers(caller: Reader, session: Reading, job_id: str) -> Page[Layer]:
     """Every target layer: rank, spectrum, predicted and measured error."""
     rows = history.layers(session, caller.project_id, job_id)
     return Page.of([Layer.of(row) for row in rows])
+
+
+@router.get("/changed-answers", responses=example(page_of(examples.CHANGED_ANSWER)) | OF_ONE_JOB)
+def list_changed_answers(caller: Reader, session: Reading, job_id: str) -> Page[ChangedAnswer]:
+    """Rows that the result answers otherwise than the dense model, the worst first.
+
+    `result.answers` counts all of them; `evaluation.changed_answers` says how many are kept.
+    """
+    rows = history.changed_answers(session, caller.project_id, job_id)
+    return Page.of([ChangedAnswer.of(row) for row in rows])
 
 
 @router.get("/metrics", responses=example(page_of(examples.METRIC)) | OF_ONE_JOB)

@@ -5,15 +5,26 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from core.database.states import shown_status
 from core.database.tables import Job as JobTable
-from core.database.tables import JobAttempt, JobEvent, JobLayer, JobMetric, JobStage
+from core.database.tables import (
+    JobAttempt,
+    JobChangedAnswer,
+    JobEvent,
+    JobLayer,
+    JobMetric,
+    JobStage,
+)
 from core.recipe.config import Config
+from core.recipe.events import ChangedAnswer as ChangedAnswerReport
 from core.recipe.events import LayerReport, Phase
 from core.recipe.recipe import LabelKey, LabelValue
 
 Status = Literal[
     "queued", "running", "pausing", "paused", "cancelling", "succeeded", "failed", "cancelled"
 ]
-SUBRESOURCES = ("stages", "layers", "metrics", "attempts", "events", "logs", "artifacts")
+SUBRESOURCES = (
+    *("stages", "layers", "metrics", "changed-answers", "attempts", "events", "logs"),
+    "artifacts",
+)
 
 
 class View(BaseModel):
@@ -125,6 +136,19 @@ class Layer(LayerReport):
     @classmethod
     def of(cls, row: JobLayer) -> "Layer":
         return cls(position=row.position, **row.report)
+
+
+class ChangedAnswer(ChangedAnswerReport):
+    """A row that the dense model and the result answer differently."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", title="ChangedAnswer")
+
+    object: Literal["changed_answer"] = "changed_answer"
+    position: int
+
+    @classmethod
+    def of(cls, row: JobChangedAnswer) -> "ChangedAnswer":
+        return cls(position=row.position, **row.answer)
 
 
 class Metric(View):

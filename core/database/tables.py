@@ -319,6 +319,15 @@ class JobLayer(JobOwned, Table):
     report: Mapped[dict[str, Any]]
 
 
+class JobChangedAnswer(JobOwned, Table):
+    """core.recipe.events.ChangedAnswer, with texts of the data: gone with the job."""
+
+    __tablename__ = "job_changed_answer"
+
+    position: Mapped[int] = mapped_column(Integer, primary_key=True)
+    answer: Mapped[dict[str, Any]]
+
+
 class JobMetric(JobOwned, Table):
     """Outlives the artifact's files."""
 

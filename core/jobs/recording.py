@@ -11,6 +11,7 @@ from core.database.clock import database_now
 from core.database.states import Requested
 from core.database.tables import (
     CacheEntry,
+    JobChangedAnswer,
     JobEvent,
     JobLayer,
     JobMetric,
@@ -21,6 +22,7 @@ from core.database.upsert import upsert
 from core.jobs.claims import Claim, hold
 from core.jobs.publishing import spectra_key
 from core.recipe.events import (
+    AnswersCompared,
     CacheUsed,
     Event,
     LayersReported,
@@ -36,7 +38,11 @@ HISTORY_EVERY_S = 1.0
 HISTORY_POINTS = 500
 """And, of one unit, about so many times a stage: a long training's curve stays readable."""
 
-UNRECORDED = {"layers.reported": {"layers"}, "artifact.ready": {"directory"}}
+UNRECORDED = {
+    "layers.reported": {"layers"},
+    "answers.compared": {"examples"},
+    "artifact.ready": {"directory"},
+}
 """Fields left out of the history: kept in tables of their own, or paths of the worker's disk."""
 
 
@@ -109,6 +115,8 @@ class Recorder:
                 self._layers_reported(session, event)
             case MetricMeasured():
                 self._metric_measured(session, event)
+            case AnswersCompared():
+                self._answers_compared(session, event)
             case SpectraReady():
                 self._spectra_ready(session, event)
             case _:
@@ -154,14 +162,26 @@ class Recorder:
         upsert(session, CacheEntry, entry, keys=("project_id", "stage", "fingerprint"))
 
     def _layers_reported(self, session: Session, event: LayersReported) -> None:
-        session.execute(delete(JobLayer).where(JobLayer.job_id == self.claim.job_id))
-        rows = [
-            self._owner
-            | {"position": position, "name": layer.name, "report": layer.model_dump(mode="json")}
-            for position, layer in enumerate(event.layers)
+        reports = [
+            {"name": layer.name, "report": layer.model_dump(mode="json")} for layer in event.layers
         ]
+        self._replace(session, JobLayer, reports)
+
+    def _answers_compared(self, session: Session, event: AnswersCompared) -> None:
+        answers = [{"answer": answer.model_dump(mode="json")} for answer in event.examples]
+        self._replace(session, JobChangedAnswer, answers)
+
+    def _replace(
+        self,
+        session: Session,
+        table: type[JobLayer] | type[JobChangedAnswer],
+        values: Sequence[dict[str, Any]],
+    ) -> None:
+        """The job's rows of this table are these, in their order."""
+        session.execute(delete(table).where(table.job_id == self.claim.job_id))
+        rows = [self._owner | {"position": n} | row for n, row in enumerate(values)]
         if rows:
-            session.execute(insert(JobLayer), rows)
+            session.execute(insert(table), rows)
 
     def _metric_measured(self, session: Session, event: MetricMeasured) -> None:
         drop_low, drop_high = event.drop_interval or (None, None)

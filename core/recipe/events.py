@@ -153,6 +153,74 @@ class MetricMeasured(RunEvent):
     drop_interval: tuple[float, float] | None = None
 
 
+class LabelCounts(BaseModel):
+    """One label, or one type of entity, in the answers of a model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    right: int
+    """How often it was answered and right."""
+    answered: int
+    true: int
+    """How often it was right to answer."""
+
+
+class LabelChange(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    label: str
+    dense: LabelCounts
+    result: LabelCounts
+
+
+class ChangedAnswer(BaseModel):
+    """A row that the dense model and the result answer differently; long texts are cut."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    row: int
+    """Of the split that is evaluated, from 0."""
+    kind: Literal["worse", "better", "other"]
+    """`other`: both are as wrong, in different ways."""
+    texts: tuple[str, ...]
+    true: str
+    dense: str
+    result: str
+    dense_error: float
+    result_error: float
+    dense_confidence: float | None = None
+    result_confidence: float | None = None
+
+
+class AnswerChanges(BaseModel):
+    """How the result's answers differ from the dense model's, over all rows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    phase: Phase
+    """The one that is compared with dense: the result's."""
+    rows: int
+    worse: int
+    """Rows with a larger error than the dense model's."""
+    better: int
+    other: int
+    """Rows answered differently that are as wrong."""
+    error_unit: str
+    """What a row's error counts: label, entity, word, answer or difference."""
+    labels: tuple[LabelChange, ...]
+    """Empty where answers are no labels."""
+
+
+class AnswersCompared(RunEvent):
+    """Rows whose answer has changed, beginning with the worst, and what changed for each label."""
+
+    type: Literal["answers.compared"] = "answers.compared"
+    changes: AnswerChanges
+    examples: tuple[ChangedAnswer, ...]
+    """At most `evaluation.changed_answers`. Kept apart from the history, until the job is
+    deleted."""
+
+
 class LogLine(RunEvent):
     type: Literal["log"] = "log"
     level: Literal["info", "warning"]
@@ -221,6 +289,7 @@ Event = Annotated[
     | CacheUsed
     | LayersReported
     | MetricMeasured
+    | AnswersCompared
     | LogLine
     | ArtifactReady
     | SpectraReady

@@ -156,5 +156,8 @@ class EvaluationConfig(Config):
     batch_size: int = Field(default=64, ge=1, le=4096)
     bootstrap_samples: int = Field(default=2000, ge=100, le=100_000)
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    changed_answers: int = Field(default=50, ge=0, le=1000)
+    """Rows that the result answers differently from the dense model, kept to be read, with their
+    texts; 0 keeps none."""
     latency_batch: int = Field(default=8, ge=1, le=1024)
     latency_repeats: int = Field(default=20, ge=3, le=1000)

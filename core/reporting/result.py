@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
-from core.recipe.events import MetricMeasured, Phase
+from core.recipe.events import AnswerChanges, MetricMeasured, Phase
 
 Split = Literal["test", "validation"]
 PHASES: tuple[Phase, ...] = get_args(Phase)
@@ -117,6 +117,8 @@ class Result(BaseModel):
     """The task's own metric; none in results of before tasks named one."""
     split: Split = "test"
     """Whose rows the metrics are of."""
+    answers: AnswerChanges | None = None
+    """Where the result answers otherwise than dense; None where rows have no one answer."""
     pruning: Pruning | None = None
     """None where the method prunes nothing."""
 

@@ -28,6 +28,7 @@ ROUTES = [
     ("POST", "/v1/jobs/{job}/retry"),
     ("GET", "/v1/jobs/{job}/stages"),
     ("GET", "/v1/jobs/{job}/layers"),
+    ("GET", "/v1/jobs/{job}/changed-answers"),
     ("GET", "/v1/jobs/{job}/metrics"),
     ("GET", "/v1/jobs/{job}/attempts"),
     ("GET", "/v1/jobs/{job}/events"),

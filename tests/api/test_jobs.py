@@ -194,7 +194,7 @@ def test_what_a_run_left_is_shown(api_on_each: Api) -> None:
     assert set(shown["links"]) == {"self", "artifacts", *JOB_NOUNS}
 
 
-JOB_NOUNS = ("stages", "layers", "metrics", "attempts", "events", "logs")
+JOB_NOUNS = ("stages", "layers", "metrics", "changed-answers", "attempts", "events", "logs")
 
 
 def test_events_come_in_pages_by_seq(api: Api) -> None:

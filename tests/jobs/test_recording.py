@@ -9,6 +9,7 @@ from core.database.states import Requested
 from core.database.tables import (
     CacheEntry,
     Job,
+    JobChangedAnswer,
     JobEvent,
     JobLayer,
     JobMetric,
@@ -19,7 +20,10 @@ from core.jobs.claims import claim_next
 from core.jobs.recording import HISTORY_POINTS, Recorder
 from core.jobs.submission import submit
 from core.recipe.events import (
+    AnswerChanges,
+    AnswersCompared,
     CacheUsed,
+    ChangedAnswer,
     LayerReport,
     LayersReported,
     LogLine,
@@ -185,6 +189,37 @@ def test_what_is_measured_is_kept_in_tables_of_its_own(
     assert (entry.bytes, entry.path, entry.project_id) == (6, "adapt/d", DEFAULT_PROJECT)
     assert record.storage_key == f"spectra/{DEFAULT_PROJECT}/{'c' * 64}.npz"
     assert shown == [{}, {}]
+
+
+def test_changed_answers_are_kept_apart_from_the_history(
+    sessions: Sessions, recorder: Recorder
+) -> None:
+    changes = AnswerChanges(
+        phase="factorized", rows=9, worse=2, better=0, other=0, error_unit="label", labels=()
+    )
+
+    def changed(row: int) -> ChangedAnswer:
+        return ChangedAnswer(
+            row=row,
+            kind="worse",
+            texts=("a secret",),
+            true="a",
+            dense="a",
+            result="b",
+            dense_error=0,
+            result_error=1,
+        )
+
+    with sessions.begin() as session:
+        for rows in ((1, 2), (7, 3)):
+            examples = tuple(changed(row) for row in rows)
+            recorder.record(session, [AnswersCompared(changes=changes, examples=examples)])
+    with sessions() as session:
+        query = select(JobChangedAnswer).order_by(JobChangedAnswer.position)
+        assert [row.answer["row"] for row in session.scalars(query)] == [7, 3]
+        of_this = select(JobEvent.data).where(JobEvent.type == "answers.compared")
+        shown = session.scalars(of_this).all()
+    assert shown == [{"changes": changes.model_dump(mode="json")}] * 2
 
 
 def test_recording_tells_what_was_asked(sessions: Sessions, recorder: Recorder) -> None:

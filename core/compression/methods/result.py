@@ -8,6 +8,7 @@ import torch
 
 from core.compression.methods.compressed import final_stage, load_compressed
 from core.compression.methods.loss_increase import plan_as_measured
+from core.compression.methods.stages.evaluate import answers_compared
 from core.compression.methods.stages.prune import describe_pruning
 from core.compression.methods.stages.statistics import describe_statistics
 from core.compression.models.layers import parameter_bytes, parameter_count
@@ -36,6 +37,7 @@ def describe_result(run: Run) -> dict[str, Any]:
         "headline": run.resolved.metric,
         "split": run.recipe.evaluation.split,
         "latency": evaluation["latency"],
+        "answers": _answers(run),
         "plan": _plan(plan_as_measured(run)),
         "adaptation": _training(run, "adapt"),
         "pruning": describe_pruning(run),
@@ -48,6 +50,12 @@ def describe_result(run: Run) -> dict[str, Any]:
 def _plan(plan: Plan) -> dict[str, Any]:
     told = {"predicted_loss_increase", "loss_factor", "expected_loss_increase", "candidates"}
     return {"keep_ratio": plan.keep_ratio, **plan.model_dump(mode="json", include=told)}
+
+
+def _answers(run: Run) -> dict[str, Any] | None:
+    """Counts alone: texts of the data are in no artifact."""
+    compared = answers_compared(run)
+    return None if compared is None else compared.changes.model_dump(mode="json")
 
 
 def _training(run: Run, stage: str) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from core.compression.metrics.metric import Metric
+from core.compression.tasks.answers import Answers
 from core.compression.tasks.batches import Batch
 from core.compression.tasks.data import Data
 from core.compression.tasks.examples import Examples
@@ -154,6 +155,17 @@ class TaskKind(ABC, Generic[C]):
 
         `dense` are the dense model's outputs, where `outputs` are another's.
         """
+
+    def answers(
+        self, outputs: Outputs, examples: Examples, label_names: tuple[str, ...]
+    ) -> Answers | None:
+        """Each row's answer in words; None where a row has no one answer."""
+        return None
+
+    def shown(self, data: Data, rows: NDArray[np.int64]) -> list[tuple[str, ...]]:
+        """What these rows ask of a model, in words: one text, or two."""
+        texts = [data.of(name, rows) for name in ("text", "text_pair") if name in data.columns]
+        return list(zip(*texts, strict=True))
 
     def loss_unit(self, examples: Examples) -> float | None:
         """What `loss_metric` is to be multiplied by to be the mean loss of one example, as

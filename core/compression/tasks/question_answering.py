@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from core.compression.metrics.answers import exact_match, word_f1
 from core.compression.metrics.classification import divergences, losses
 from core.compression.metrics.metric import Metric, Values, mean, of_sums, ratio
+from core.compression.tasks.answers import Answers
 from core.compression.tasks.batches import Batch
 from core.compression.tasks.data import Data
 from core.compression.tasks.examples import Examples
@@ -123,6 +124,18 @@ class QuestionAnsweringKind(TaskKind[QuestionAnswering]):
             far = [_window_divergence(dense, outputs, examples, w) for w in range(len(examples))]
             found.append(_per_window("kl", np.array(far), examples))
         return tuple(found)
+
+    def answers(
+        self, outputs: Outputs, examples: Examples, label_names: tuple[str, ...]
+    ) -> Answers:
+        given = best_answers(outputs["start"], outputs["end"], examples)
+        gold = [question.answers for question in questions_of(examples)]
+        pairs = zip(given, gold, strict=True)
+        errors = np.array([1 - exact_match(answer, right) for answer, right in pairs])
+        return Answers(given, [right[0] for right in gold], errors, "answer")
+
+    def shown(self, data: Data, rows: NDArray[np.int64]) -> list[tuple[str, ...]]:
+        return [(asked.question, asked.context) for asked in data.of("questions", rows)]
 
     def baseline(self, examples: Examples) -> float:
         contexts = [question.context for question in questions_of(examples)]

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from core.compression.metrics.correlation import pearson, spearman
 from core.compression.metrics.metric import Metric, mean
+from core.compression.tasks.answers import Answers
 from core.compression.tasks.batches import Batch
 from core.compression.tasks.data import Data
 from core.compression.tasks.examples import Examples, examples_of
@@ -81,6 +82,13 @@ class RegressionKind(TaskKind[TextRegression]):
             spearman(answers, numbers),
             mean("mse", (answers - numbers) ** 2),
         )
+
+    def answers(
+        self, outputs: Outputs, examples: Examples, label_names: tuple[str, ...]
+    ) -> Answers:
+        answers, numbers = outputs["numbers"], np.asarray(examples.labels)
+        given, true = ([f"{number:.3g}" for number in side] for side in (answers, numbers))
+        return Answers(given, true, np.abs(answers - numbers), "difference")
 
     def baseline(self, examples: Examples) -> float:
         """A constant correlates with nothing."""

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from core.compression.metrics import classification
 from core.compression.metrics.metric import Metric, mean
+from core.compression.tasks.answers import Answers, count_labels
 from core.compression.tasks.batches import Batch
 from core.compression.tasks.data import Data
 from core.compression.tasks.examples import Examples, examples_of, no_labels
@@ -136,6 +137,21 @@ class TextClassificationKind(TaskKind[TextClassification]):
         if dense is not None:
             found.append(mean("kl", classification.divergences(dense["logits"], logits)))
         return tuple(found)
+
+    def answers(
+        self, outputs: Outputs, examples: Examples, label_names: tuple[str, ...]
+    ) -> Answers:
+        logits = outputs["logits"]
+        best, labels = logits.argmax(axis=1), np.asarray(examples.labels)
+        given, true = ([label_names[n] for n in numbers] for numbers in (best, labels))
+        return Answers(
+            given=given,
+            true=true,
+            errors=(best != labels).astype(np.float64),
+            error_unit="label",
+            confidence=np.exp(classification.log_softmax(logits).max(axis=1)),
+            labels=count_labels(label_names, true, given),
+        )
 
     def baseline(self, examples: Examples) -> float:
         classes = max(2, int(examples.labels.max()) + 1)  # type: ignore[union-attr]

@@ -16,12 +16,14 @@ from torch import Tensor, nn
 from core.compression.metrics.classification import divergences, f1_of_sums, losses
 from core.compression.metrics.entities import entity_counts, is_iob
 from core.compression.metrics.metric import Metric, Values, of_sums, ratio
+from core.compression.tasks.answers import Answers
 from core.compression.tasks.batches import Batch
 from core.compression.tasks.data import Data
 from core.compression.tasks.examples import UNSCORED, Examples, examples_of
 from core.compression.tasks.kind import Outputs, TaskKind
 from core.compression.tasks.label_names import is_anonymous, refuse_single, sorted_names
 from core.compression.tasks.rows import SourceRow
+from core.compression.tasks.tag_answers import entity_answers, word_answers
 from core.compression.tasks.token_labels import (
     sampled_token_losses,
     scored_tokens,
@@ -87,11 +89,16 @@ class TokenClassificationKind(TaskKind[TokenClassification]):
             return_attention_mask=True,
         )
         number_of = {name: number for number, name in enumerate(label_names)}
+        word_ids = [encodings.word_ids(place) for place in range(len(rows))]
         labels = [
-            _at_first_tokens(encodings.word_ids(place), [number_of[tag] for tag in tags])
-            for place, tags in enumerate(data.of("tags", rows))
+            _at_first_tokens(ids, [number_of[tag] for tag in tags])
+            for ids, tags in zip(word_ids, data.of("tags", rows), strict=True)
         ]
-        notes = {"names": [label_names] * len(rows)}
+        scored = [
+            [words[word] for word in dict.fromkeys(ids) if word is not None]
+            for ids, words in zip(word_ids, data.of("tokens", rows), strict=True)
+        ]
+        notes: dict[str, list[Any]] = {"names": [label_names] * len(rows), "words": scored}
         return examples_of(encodings, labels, tokenizer, notes=notes)
 
     def labels_of_head(self, own: tuple[str, ...], data: Data) -> tuple[str, ...] | None:
@@ -142,6 +149,22 @@ class TokenClassificationKind(TaskKind[TokenClassification]):
             ]
             found.append(_per_word("kl", np.array(far), lengths))
         return tuple(found)
+
+    def answers(
+        self, outputs: Outputs, examples: Examples, label_names: tuple[str, ...]
+    ) -> Answers:
+        """Entities where tags are IOB; every word with its tag elsewhere."""
+        true = [[label_names[n] for n in row] for row in _scored(examples)]
+        given = [
+            [label_names[n] for n in row[: len(own)].argmax(-1)]
+            for row, own in zip(outputs["logits"], true, strict=True)
+        ]
+        words = examples.notes["words"]
+        read = entity_answers if is_iob(label_names) else word_answers
+        return read(words, true, given, label_names)
+
+    def shown(self, data: Data, rows: NDArray[np.int64]) -> list[tuple[str, ...]]:
+        return [(" ".join(words),) for words in data.of("tokens", rows)]
 
     def loss_unit(self, examples: Examples) -> float:
         """Scored words of an example."""

@@ -20,7 +20,7 @@ from core.compression.tasks.registry import TASK_KINDS
 from core.compression.workspace import Workspace
 from core.errors import RecipeError
 from core.recipe import Recipe
-from core.recipe.events import ArtifactReady, Event, RunSucceeded
+from core.recipe.events import AnswersCompared, ArtifactReady, Event, RunSucceeded
 from core.reporting.result import Result
 from tests.compression.tiny_models import (
     cycles,
@@ -121,6 +121,21 @@ def test_every_phase_is_measured(task: str, finished: dict[str, Finished]) -> No
         for name, measured in result.metrics[phase].items():
             assert measured.interval[0] <= measured.interval[1]
             assert (measured.drop is None) == (phase == "dense" or name == "kl")
+
+
+@pytest.mark.parametrize("task", TASK_KINDS)
+def test_changed_answers_are_told_and_are_in_no_artifact(
+    task: str, finished: dict[str, Finished]
+) -> None:
+    done = finished[task]
+    found = [event for event in done.events if isinstance(event, AnswersCompared)]
+    assert len(found) == (task not in ("causal-lm", "embedding"))
+    for compared in found:
+        changes = compared.changes
+        assert changes == done.result.answers
+        assert changes.rows == len(Run.begin(done.recipe, done.workspace).splits.test)
+        assert len(compared.examples) == min(50, changes.worse + changes.better + changes.other)
+        assert "texts" not in json.dumps(json.loads((done.artifact / "report.json").read_text()))
 
 
 @pytest.mark.parametrize("task", TASK_KINDS)

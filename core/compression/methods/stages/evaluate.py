@@ -5,13 +5,14 @@ several to choose from. The validation split says what the plan's
 predicted loss increase has to be multiplied by, where no candidate did before.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 from torch import nn
 
+from core.compression.evaluation.changed_answers import compare_answers
 from core.compression.evaluation.latency import Latency, measure_latency
 from core.compression.evaluation.metrics import Bootstrap, compare
 from core.compression.evaluation.predictions import predict
@@ -23,7 +24,7 @@ from core.compression.progress import Notice, Progress
 from core.compression.run_state import Run, write_json
 from core.compression.tasks.examples import Examples
 from core.compression.tasks.kind import Outputs
-from core.recipe.events import Event, MetricMeasured, Phase
+from core.recipe.events import AnswersCompared, Event, MetricMeasured, Phase
 from core.reporting.latency import speed_in_words
 
 
@@ -41,6 +42,8 @@ class Evaluate(Stage):
         measured = compare(
             outputs, lambda ours, dense: run.task.metrics(ours, rows, dense), bootstrap
         )
+        if (compared := compare_phases(run, outputs)) is not None:
+            write_json(folder / "answers.json", compared.model_dump(mode="json"))
         if measures_increase(run.plan):
             yield from measure_increase(run)
         latency = yield from measure_latency(
@@ -63,6 +66,8 @@ class Evaluate(Stage):
         for phase, metrics in run.read(self.name, "evaluation.json")["metrics"].items():
             for name, measured in metrics.items():
                 yield MetricMeasured(phase=phase, name=name, **measured)
+        if (compared := answers_compared(run)) is not None:
+            yield compared
 
     def summary(self, run: Run) -> Summary:
         evaluation = run.read(self.name, "evaluation.json")
@@ -98,6 +103,22 @@ def predict_phases(run: Run) -> Generator[Progress, None, dict[str, Outputs]]:
             work, number * len(rows), len(phases(run)) * len(rows)
         )
     return outputs
+
+
+def compare_phases(run: Run, outputs: Mapping[str, Outputs]) -> AnswersCompared | None:
+    """The result's answers and the dense model's; None where the task's rows have no answers."""
+    rows, names, last = evaluated(run), run.resolved.label_names, phases(run)[-1]
+    dense, result = (run.task.answers(outputs[p], rows, names) for p in ("dense", last))
+    if dense is None or result is None:
+        return None
+    config = run.recipe.evaluation
+    texts = run.task.shown(run.data, getattr(run.splits, config.split))
+    return compare_answers(dense, result, texts, last, config.changed_answers)
+
+
+def answers_compared(run: Run) -> AnswersCompared | None:
+    path = run.folder(Evaluate.name) / "answers.json"
+    return AnswersCompared.model_validate_json(path.read_bytes()) if path.exists() else None
 
 
 def counted_on(
