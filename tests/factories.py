@@ -13,6 +13,7 @@ from core.database.tables import (
     IdempotencyRecord,
     Job,
     JobAttempt,
+    JobChangedAnswer,
     JobEvent,
     JobLayer,
     JobMetric,
@@ -142,6 +143,25 @@ def make_layer(session: Session, job: Job, **overrides: Any) -> JobLayer:
     return _add_of_job(
         session, JobLayer, job, {"position": 0, "name": name, "report": report} | overrides
     )
+
+
+def make_changed_answer(
+    session: Session, job: Job, position: int = 0, **overrides: Any
+) -> JobChangedAnswer:
+    answer = {
+        "row": 417,
+        "kind": "worse",
+        "texts": ["expected better of them"],
+        "true": "positive",
+        "dense": "positive",
+        "result": "negative",
+        "dense_error": 0.0,
+        "result_error": 1.0,
+        "dense_confidence": 0.83,
+        "result_confidence": 0.61,
+    }
+    values: dict[str, Any] = {"position": position, "answer": answer | overrides}
+    return _add_of_job(session, JobChangedAnswer, job, values)
 
 
 def make_metric(session: Session, job: Job, **overrides: Any) -> JobMetric:

@@ -129,6 +129,8 @@ class LayerReport(BaseModel):
     """Relative error in the method's own weighted norm, measured on the factors."""
     spectrum: tuple[float, ...] = ()
     """Squared weighted singular values, descending, thinned to at most 128 points."""
+    raw_spectrum: tuple[float, ...] = ()
+    """The same of the weight alone, whatever the method weighs."""
     use: Literal["linear", "lookup", "tied"] = "linear"
     """A linear layer, a token embedding [dim, vocab], or one that is also the head."""
 

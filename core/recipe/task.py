@@ -1,6 +1,6 @@
 """What the model is for: a task with its data, columns and splits."""
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -14,6 +14,8 @@ LabelName = Annotated[str, Field(min_length=1, max_length=256)]
 class DataTask(Config):
     """What every task on a dataset has."""
 
+    auto_class: ClassVar[str]
+    """The transformers Auto class of models for this task."""
     metric_names: ClassVar[tuple[str, ...]]
     """What is measured of it; some only of some data (f1 of two labels)."""
 
@@ -49,6 +51,7 @@ class DataTask(Config):
 class TextClassification(DataTask):
     """Single texts, or pairs of texts, with one label each."""
 
+    auto_class: ClassVar = "AutoModelForSequenceClassification"
     metric_names: ClassVar = ("accuracy", "f1", "matthews", "loss", "kl")
 
     type: Literal["text-classification"] = "text-classification"
@@ -80,6 +83,7 @@ class TextClassification(DataTask):
 class TextRegression(DataTask):
     """Single texts, or pairs of texts, with one number each (Pearson and Spearman)."""
 
+    auto_class: ClassVar = "AutoModelForSequenceClassification"
     metric_names: ClassVar = ("pearson", "spearman", "mse")
 
     type: Literal["regression"] = "regression"
@@ -95,6 +99,7 @@ class TextRegression(DataTask):
 class TokenClassification(DataTask):
     """A list of words and a list of their tags (entity-level F1)."""
 
+    auto_class: ClassVar = "AutoModelForTokenClassification"
     metric_names: ClassVar = ("f1", "precision", "recall", "token_accuracy", "loss", "kl")
 
     type: Literal["token-classification"] = "token-classification"
@@ -111,6 +116,7 @@ class TokenClassification(DataTask):
 class QuestionAnswering(DataTask):
     """The answer to a question is a span of its context (exact match and F1)."""
 
+    auto_class: ClassVar = "AutoModelForQuestionAnswering"
     metric_names: ClassVar = ("f1", "exact_match", "loss", "kl")
 
     type: Literal["question-answering"] = "question-answering"
@@ -130,6 +136,7 @@ class QuestionAnswering(DataTask):
 class CausalLm(DataTask):
     """Texts whose next token is predicted (perplexity)."""
 
+    auto_class: ClassVar = "AutoModelForCausalLM"
     metric_names: ClassVar = ("perplexity", "loss", "token_accuracy")
 
     type: Literal["causal-lm"] = "causal-lm"
@@ -145,6 +152,7 @@ class CausalLm(DataTask):
 class Embedding(DataTask):
     """Texts whose similarities are to be kept (rank correlation with the dense model's)."""
 
+    auto_class: ClassVar = "AutoModel"
     metric_names: ClassVar = ("similarity_rank", "similarity_error")
 
     type: Literal["embedding"] = "embedding"
@@ -190,3 +198,6 @@ Task = (
     | CausalLm
     | Embedding
 )
+TASK_TYPES: dict[str, type[DataTask]] = {
+    task.model_fields["type"].default: task for task in get_args(Task)
+}

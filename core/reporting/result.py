@@ -66,6 +66,9 @@ class Latency(BaseModel):
     dense_interval: tuple[float, float]
     compressed_ms: float
     compressed_interval: tuple[float, float]
+    dense_p95_ms: float | None = None
+    """None in results of before it was told."""
+    compressed_p95_ms: float | None = None
     speedup: float
     speedup_interval: tuple[float, float]
 

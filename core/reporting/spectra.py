@@ -1,6 +1,7 @@
 """A layer's spectrum with its cut-off: what truncation keeps and what it gives up."""
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 
 from core.recipe.events import LayerReport
@@ -14,28 +15,30 @@ FLOOR = -6.0
 
 
 def spectrum_svg(layer: LayerReport) -> str:
-    """log10 σ²/σ₁² over the rank, from 1 to full; what the cut-off keeps is shaded.
+    """log10 σ²/σ₁² over the rank, from 1 to full; what the cut-off keeps is shaded. A dashed line
+    is the weight's own spectrum, where the method weighs it otherwise.
 
-    The report's spectrum holds points evenly spaced over the ranks.
+    The report's spectra hold points evenly spaced over the ranks.
     """
-    points = curve(layer)
+    points, raw = curve(layer.spectrum), curve(layer.raw_spectrum)
     return svg.drawing(
         WIDTH,
         HEIGHT,
         describe(layer),
         *_curve_marks(points, cut_off_position(layer)),
+        *([svg.polyline(raw, "raw-curve")] if raw else []),
         svg.line(0, HEIGHT - AXIS, WIDTH, HEIGHT - AXIS, "axis"),
         *_break_even_mark(layer),
     )
 
 
-def curve(layer: LayerReport) -> list[tuple[float, float]]:
-    """The spectrum as positions in the drawing; empty when there is nothing to draw."""
-    if not layer.spectrum or layer.spectrum[0] <= 0:
+def curve(spectrum: Sequence[float]) -> list[tuple[float, float]]:
+    """A spectrum as positions in the drawing; empty when there is nothing to draw."""
+    if not spectrum or spectrum[0] <= 0:
         return []
-    x = LinearScale(0, max(1, len(layer.spectrum) - 1), 0, WIDTH)
+    x = LinearScale(0, max(1, len(spectrum) - 1), 0, WIDTH)
     y = LinearScale(FLOOR, 0, HEIGHT - AXIS, 2)
-    return [(x(i), y(_log_share(s, layer.spectrum[0]))) for i, s in enumerate(layer.spectrum)]
+    return [(x(i), y(_log_share(s, spectrum[0]))) for i, s in enumerate(spectrum)]
 
 
 def cut_off_position(layer: LayerReport) -> float:

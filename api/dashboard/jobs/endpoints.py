@@ -1,7 +1,7 @@
 """The list of jobs, one job, and what is asked of them by buttons."""
 
 from functools import partial
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, BackgroundTasks, Form, Header, Query, Request, Response, status
 from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
@@ -9,7 +9,9 @@ from fastapi.sse import EventSourceResponse
 
 from api.artifacts import service as artifacts
 from api.dashboard.jobs import queries
-from api.dashboard.jobs.job_view import askable, job_page
+from api.dashboard.jobs.frame import askable, job_frame
+from api.dashboard.jobs.overview import overview
+from api.dashboard.jobs.rendering import render_job
 from api.dashboard.jobs.views import job_list
 from api.dashboard.pages import HOME, PageRoute, render
 from api.dashboard.refusals import key_may_only_read
@@ -18,16 +20,8 @@ from api.dependencies import CurrentSettings, CurrentStorage, Reading, Writing
 from api.jobs import service as jobs
 from core.database.states import JobState
 from core.database.tables import now
-from core.recipe.events import Event
 
 LARGEST_FORM = 16_384
-EVENT_TYPES = (
-    *(event.model_fields["type"].default for event in get_args(get_args(Event)[0])),
-    *(f"job.{state}" for state in JobState),
-    *("job.pausing", "job.cancelling", "job.requeued"),
-)
-"""What a page listens for; a browser hears no event that it has not named."""
-
 Asked = Literal["cancel", "pause", "resume", "retry"]
 
 router = APIRouter(
@@ -64,14 +58,8 @@ def show_jobs(
 @router.get("/jobs/{job_id}")
 def show_job(viewer: SignedIn, reading: Reading, job_id: str) -> HTMLResponse:
     row = jobs.get(reading, viewer.caller.project_id, job_id)
-    shown = job_page(queries.whole_job(reading, row), now())
-    return render(
-        "job.html",
-        job=shown,
-        csrf=viewer.csrf,
-        may_submit=viewer.may_submit,
-        event_types=EVENT_TYPES,
-    )
+    shown = overview(queries.whole_job(reading, row), now())
+    return render_job("job.html", viewer, job_frame(row, "overview", now()), job=shown)
 
 
 @router.get("/jobs/{job_id}/stream")

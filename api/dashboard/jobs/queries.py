@@ -13,7 +13,7 @@ from api.jobs.schemas import Status
 from api.jobs.service import JobFilter
 from api.pagination import PageRequest
 from core.database.states import JobState
-from core.database.tables import Artifact, Job, JobEvent, JobLayer, JobMetric, JobStage
+from core.database.tables import Job, JobEvent, JobMetric, JobStage
 
 JOBS_ON_A_PAGE = 25
 EVENTS_ON_A_PAGE = 100
@@ -29,6 +29,7 @@ UNTOLD_EVENTS = (
     "spectra.ready",
     "layers.reported",
     "metric.measured",
+    "answers.compared",
 )
 """Shown as bars and drawings, or too fine to be news."""
 SHOWN_IN: dict[JobState | None, tuple[Status, ...]] = {
@@ -69,8 +70,6 @@ class WholeJob:
     job: Job
     stages: Sequence[JobStage]
     metrics: Sequence[JobMetric]
-    layers: Sequence[JobLayer]
-    artifacts: Sequence[Artifact]
     events: Sequence[JobEvent]
     """Newest first."""
     losses: dict[str, list[LossPoint]]
@@ -95,8 +94,6 @@ def whole_job(session: Session, job: Job) -> WholeJob:
         job=job,
         stages=session.scalars(_of_jobs(JobStage, [job.id]).order_by(JobStage.position)).all(),
         metrics=session.scalars(_of_jobs(JobMetric, [job.id])).all(),
-        layers=session.scalars(_of_jobs(JobLayer, [job.id]).order_by(JobLayer.position)).all(),
-        artifacts=session.scalars(_of_jobs(Artifact, [job.id]).order_by(Artifact.name)).all(),
         events=_news(session, job),
         losses=_losses(session, job),
     )

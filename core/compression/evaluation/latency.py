@@ -30,6 +30,8 @@ class Latency:
     dense_interval: tuple[float, float]
     compressed_ms: float
     compressed_interval: tuple[float, float]
+    dense_p95_ms: float
+    compressed_p95_ms: float
     speedup: float
     """Median over repeats of dense / compressed on the same batch."""
     speedup_interval: tuple[float, float]
@@ -75,6 +77,8 @@ def measure_latency(
         dense_interval=median_interval(seconds[:, 0] * 1e3, confidence),
         compressed_ms=float(np.median(seconds[:, 1]) * 1e3),
         compressed_interval=median_interval(seconds[:, 1] * 1e3, confidence),
+        dense_p95_ms=float(np.percentile(seconds[:, 0], 95) * 1e3),
+        compressed_p95_ms=float(np.percentile(seconds[:, 1], 95) * 1e3),
         speedup=float(np.median(ratios)),
         speedup_interval=median_interval(ratios, confidence),
         dense_peak_bytes=_peak_bytes(dense, batches, device),

@@ -32,7 +32,7 @@ from core.recipe.task import CausalLm
 
 
 class CausalLmKind(TaskKind[CausalLm]):
-    auto_class = "AutoModelForCausalLM"
+    auto_class = CausalLm.auto_class
     trivial_answer = "every token of the vocabulary as likely as any other"
 
     def read(self, rows: Iterable[SourceRow]) -> Data:

@@ -45,7 +45,7 @@ REFERENCES = 256
 
 
 class EmbeddingKind(TaskKind[Embedding]):
-    auto_class = "AutoModel"
+    auto_class = Embedding.auto_class
     smallest_batch = 3
     compares_with_dense = True
     loss_metric = "similarity_error"

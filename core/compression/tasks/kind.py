@@ -33,7 +33,7 @@ class TaskKind(ABC, Generic[C]):
     """One task as its recipe configures it."""
 
     auto_class: ClassVar[str]
-    """The transformers Auto class of models for this task."""
+    """The recipe's."""
     tokenizer_options: ClassVar[Mapping[str, Any]] = {}
     """How the tokenizer must be read, where its own way does not do."""
     trivial_answer: ClassVar[str]

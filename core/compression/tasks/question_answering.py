@@ -34,7 +34,7 @@ SIDES = ("start", "end")
 
 
 class QuestionAnsweringKind(TaskKind[QuestionAnswering]):
-    auto_class = "AutoModelForQuestionAnswering"
+    auto_class = QuestionAnswering.auto_class
     trivial_answer = "the whole context for every question"
 
     def read(self, rows: Iterable[SourceRow]) -> Data:

@@ -26,7 +26,7 @@ from core.recipe.task import TextRegression
 
 
 class RegressionKind(TaskKind[TextRegression]):
-    auto_class = "AutoModelForSequenceClassification"
+    auto_class = TextRegression.auto_class
     trivial_answer = "the same number for every row"
     loss_metric = "mse"
 

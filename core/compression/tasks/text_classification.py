@@ -35,7 +35,7 @@ from core.recipe.training import Adapt, Finetune
 
 
 class TextClassificationKind(TaskKind[TextClassification]):
-    auto_class = "AutoModelForSequenceClassification"
+    auto_class = TextClassification.auto_class
     trivial_answer = "the best single label for every row"
 
     def read(self, rows: Iterable[SourceRow]) -> Data:

@@ -35,7 +35,7 @@ from core.recipe.task import TokenClassification
 
 
 class TokenClassificationKind(TaskKind[TokenClassification]):
-    auto_class = "AutoModelForTokenClassification"
+    auto_class = TokenClassification.auto_class
     tokenizer_options = {"add_prefix_space": True}  # noqa: RUF012 - a ClassVar of the base class
     trivial_answer = "the most frequent tag for every word"
 

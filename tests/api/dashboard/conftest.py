@@ -17,6 +17,7 @@ from tests.api.conftest import Api
 from tests.factories import (
     DEFAULT_PROJECT,
     make_artifact,
+    make_changed_answer,
     make_event,
     make_job,
     make_layer,
@@ -108,6 +109,7 @@ class Jobs:
             make_metric(session, job, value=0.867)
             make_metric(session, job, phase="finetuned", value=0.859, drop=0.008)
             make_artifact(session, job, bytes=56_814_208)
+            make_changed_answer(session, job)
         return job_id
 
     def stage(self, job_id: str, stage: str, **values: Any) -> None:
@@ -141,6 +143,21 @@ def result(speedup: float) -> dict[str, Any]:
     }
     return {
         "metrics": {"dense": {"accuracy": dense}, "finetuned": {"accuracy": small}},
+        "answers": {
+            "phase": "finetuned",
+            "rows": 1554,
+            "worse": 30,
+            "better": 17,
+            "other": 4,
+            "error_unit": "label",
+            "labels": [
+                {
+                    "label": "negative",
+                    "dense": {"right": 900, "answered": 1000, "true": 950},
+                    "result": {"right": 893, "answered": 990, "true": 950},
+                }
+            ],
+        },
         "params": sizes(10_000_000, 2_994_000),
         "bytes": sizes(40_000_000, 11_976_000),
         "latency": {
@@ -149,6 +166,8 @@ def result(speedup: float) -> dict[str, Any]:
             "threads": 1,
             "device": "cpu",
             "mean_tokens": 24.3,
+            "dense_p95_ms": 33.1,
+            "compressed_p95_ms": 33.1 / speedup,
             "dense_ms": 31.24,
             "dense_interval": [31.0, 31.5],
             "compressed_ms": 31.24 / speedup,

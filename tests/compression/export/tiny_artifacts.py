@@ -172,7 +172,7 @@ def plan_of(layers: tuple[LayerReport, ...]) -> Plan:
     after = sum(layer.params_after for layer in layers)
     return Plan(
         layers=tuple(
-            LayerPlan(**layer.model_dump(exclude={"measured_error", "spectrum"}))
+            LayerPlan(**layer.model_dump(exclude={"measured_error", "spectrum", "raw_spectrum"}))
             for layer in layers
         ),
         target_params_before=before,

@@ -1,4 +1,4 @@
-"""One job's page: rows turned into what its template shows."""
+"""The first of a job's pages: what it is at, what came of it, what happened."""
 
 import json
 from collections.abc import Sequence
@@ -8,35 +8,20 @@ from typing import Any
 
 from markupsafe import Markup
 
-from api.dashboard import words
 from api.dashboard.jobs.drawings import loss_curve_svg
+from api.dashboard.jobs.performance import Speed, speed_of
 from api.dashboard.jobs.queries import LossPoint, WholeJob
 from api.dashboard.jobs.timeline import Running, StageLine, running_stage, stage_lines
-from api.dashboard.jobs.views import Heading, MetricChange, heading, leading_change
+from api.dashboard.jobs.views import MetricChange, leading_change
 from api.dashboard.moment import Moment
-from core.database.states import FINISHED, JobState
-from core.database.tables import Artifact, Job, JobEvent
-from core.jobs import requests
-from core.jobs.requests import Verb
-from core.recipe.events import LayerReport
+from core.database.states import JobState
+from core.database.tables import JobEvent
 from core.reporting.intervals import changes_svg, intervals_svg
-from core.reporting.latency import latency_svg, speed_in_words, timings
 from core.reporting.numbers import compact, grouped, percent
-from core.reporting.rank_map import rank_map_svg
-from core.reporting.result import Latency, Result
-from core.reporting.tables import MetricRow, SizeRow, change_in_words, metric_rows, size_rows
+from core.reporting.result import Result
+from core.reporting.tables import change_in_words
 
 LEVELS = {"warning": "warning", "info": "note"}
-
-
-@dataclass(frozen=True)
-class Speed:
-    change: str
-    """31.2 → 22.0 ms"""
-    words: str
-    drawing: Markup
-    is_slower: bool
-    conditions: str
 
 
 @dataclass(frozen=True)
@@ -47,8 +32,6 @@ class ResultView:
     metric: MetricChange | None
     change: str
     """With its paired interval."""
-    sizes: Sequence[SizeRow]
-    metrics: Sequence[MetricRow]
     split: str
     rows: str
     """How many the metrics were measured on."""
@@ -56,15 +39,6 @@ class ResultView:
     intervals: Markup
     changes: Markup | None
     speed: Speed | None
-
-
-@dataclass(frozen=True)
-class FileLine:
-    name: str
-    number: str
-    unit: str
-    sha256: str
-    href: str
 
 
 @dataclass(frozen=True)
@@ -92,64 +66,29 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class JobPage:
-    heading: Heading
-    started: Moment | None
-    took: str
-    """How long it ran, or has been running."""
-    attempts: int
-    crashes: int
-    queue: str
-    is_moving: bool
-    verbs: Sequence[Verb]
-    """What may be asked of it now, what was asked already left out."""
-    last_seq: int
+class Overview:
     running: Running | None
     stages: Sequence[StageLine]
     curves: Sequence[Curve]
     failure: Failure | None
     result: ResultView | None
-    rank_map: Markup | None
-    files: Sequence[FileLine]
-    files_size: str
     recipe: str
     recipe_hash: str
     events: Sequence[EventLine]
 
 
-def job_page(whole: WholeJob, now: datetime) -> JobPage:
+def overview(whole: WholeJob, now: datetime) -> Overview:
     job = whole.job
-    layers = [LayerReport.model_validate(layer.report) for layer in whole.layers]
-    at_work = job.state == JobState.RUNNING
-    return JobPage(
-        heading=heading(job, now),
-        started=Moment.of(job.started_at, now) if job.started_at else None,
-        took=_took(job, now),
-        attempts=job.attempts,
-        crashes=job.crashes,
-        queue=job.queue,
-        is_moving=job.state not in FINISHED,
-        verbs=askable(job),
-        last_seq=job.last_seq,
-        running=running_stage(whole.stages) if at_work else None,
+    return Overview(
+        running=running_stage(whole.stages) if job.state == JobState.RUNNING else None,
         stages=stage_lines(job, whole.stages, now),
         curves=[_curve(stage, points) for stage, points in whole.losses.items()],
         failure=_failure(job.error) if job.error and job.state == JobState.FAILED else None,
         result=_result(whole) if job.result else None,
-        rank_map=Markup(rank_map_svg(layers)) if layers else None,
-        files=[_file(job.id, artifact) for artifact in whole.artifacts],
-        files_size=" ".join(words.size(sum(artifact.bytes for artifact in whole.artifacts))),
         recipe=json.dumps(job.recipe, indent=2, ensure_ascii=False),
         recipe_hash=job.recipe_hash,
         events=[_event(event, now) for event in whole.events],
     )
-
-
-def _took(job: Job, now: datetime) -> str:
-    end = now if job.state == JobState.RUNNING else job.finished_at
-    if job.started_at is None or end is None:
-        return ""
-    return words.duration((end - job.started_at).total_seconds())
 
 
 def _curve(stage: str, points: Sequence[LossPoint]) -> Curve:
@@ -177,35 +116,13 @@ def _result(whole: WholeJob) -> ResultView:
         params=f"{compact(result.params.model.before)} → {compact(result.params.model.after)}",
         metric=leading_change(whole.job, whole.metrics),
         change=change_in_words(headline[-1]),
-        sizes=size_rows(result),
-        metrics=metric_rows(result),
         split=result.split,
         rows=grouped(headline[0].n),
         confidence=percent(whole.job.recipe["evaluation"]["confidence"], decimals=0),
         intervals=Markup(intervals_svg(headline)),
         changes=Markup(changes_svg(headline)) if len(headline) > 1 else None,
-        speed=_speed(result.latency) if result.latency else None,
+        speed=speed_of(result.latency) if result.latency else None,
     )
-
-
-def _speed(latency: Latency) -> Speed:
-    threads = "thread" if latency.threads == 1 else "threads"
-    return Speed(
-        change=f"{latency.dense_ms:.1f} → {latency.compressed_ms:.1f} ms",
-        drawing=Markup(latency_svg(timings(latency))),
-        words=speed_in_words(latency.speedup, latency.speedup_interval),
-        is_slower=latency.speedup_interval[1] < 1,
-        conditions=(
-            f"batches of {latency.batch}, {latency.mean_tokens:.0f} tokens on average, "
-            f"{latency.device}, {latency.threads} {threads}, {latency.repeats} repeats"
-        ),
-    )
-
-
-def _file(job_id: str, artifact: Artifact) -> FileLine:
-    number, unit = words.size(artifact.bytes)
-    href = f"/dashboard/jobs/{job_id}/files/{artifact.name}"
-    return FileLine(artifact.name, number, unit, artifact.sha256, href)
 
 
 def _event(event: JobEvent, now: datetime) -> EventLine:
@@ -227,8 +144,3 @@ def _event_text(event: JobEvent) -> str:
     if event.type == "artifact.ready":
         return f"{len(data['files'])} files"
     return str(next((data[name] for name in ("message", "reason", "stage") if data.get(name)), ""))
-
-
-def askable(job: Job) -> list[Verb]:
-    allowed = requests.allowed(job.state, job.requested)
-    return [verb for verb in allowed if verb != "delete" and verb != job.requested]
