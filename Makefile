@@ -13,7 +13,7 @@ BENCHMARKS := statistics_pass plans job_start load openapi_cases linear_algebra
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help check-machine install lock check test serve demo bench clean
+.PHONY: help check-machine install lock check test serve demo docs bench clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -60,8 +60,11 @@ serve: install  ## start the service and stay up (http://127.0.0.1:8000/dashboar
 demo: install  ## compress a real model on real data, from POST to download
 	@$(BIN)/python -m demo
 
+docs: install  ## the guide as a site, in site/
+	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -c docs . site
+
 bench: install  ## the small benchmarks, as Markdown on the terminal
 	@for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean:  ## remove the environment and the service's data
-	rm -rf $(VENV) data
+	rm -rf $(VENV) data site
