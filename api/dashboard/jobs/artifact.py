@@ -1,5 +1,6 @@
 """A job's files, their sums, and how to load them."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -48,6 +49,11 @@ def artifact_page(job: Job, artifacts: Sequence[Artifact], service: str) -> Arti
     )
 
 
+def folder_name(job: Job) -> str:
+    """The job's name as a folder's, of characters that no shell or language reads anything into."""
+    return re.sub(r"[^A-Za-z0-9._]+", "-", job.name).strip("-.") or job.id
+
+
 def _href(job_id: str, name: str) -> str:
     return f"/dashboard/jobs/{job_id}/files/{quote(name)}"
 
@@ -59,7 +65,7 @@ def _file(artifact: Artifact, href: str) -> FileLine:
 
 def _snippets(job: Job, service: str) -> list[Snippet]:
     auto_class = TASK_TYPES[job.recipe["task"]["type"]].auto_class
-    folder = job.name.replace("/", "-").replace(" ", "-").replace('"', "") or job.id
+    folder = folder_name(job)
     load = (
         f"from transformers import {auto_class}, AutoTokenizer\n\n"
         f'model = {auto_class}.from_pretrained("{folder}", trust_remote_code=True)\n'
@@ -70,7 +76,7 @@ def _snippets(job: Job, service: str) -> list[Snippet]:
         Snippet("Load with plain transformers", load),
         Snippet(
             "One file by HTTP",
-            f'curl -H "Authorization: Bearer $RANKWISE_KEY" -O \\\n'
+            f'curl -H "Authorization: Bearer $RANKWISE_KEY" -o model.safetensors \\\n'
             f"  {service}/v1/jobs/{job.id}/artifacts/model.safetensors/content",
         ),
     ]

@@ -29,6 +29,7 @@ class LayersPage:
     spectra: Sequence[SpectrumView]
     has_raw: bool
     """Whether the weights' own spectra are drawn beside the weighted ones."""
+    has_phi: bool
     errors: Markup | None
     rows: Sequence[LayerRow]
 
@@ -48,6 +49,7 @@ def layers_page(rows: Sequence[JobLayer]) -> LayersPage | None:
             for layer in drawn
         ],
         has_raw=any(layer.raw_spectrum for layer in drawn),
+        has_phi=any(layer.phi is not None for layer in layers),
         errors=Markup(errors) if errors else None,
         rows=layer_rows(layers),
     )

@@ -23,16 +23,7 @@ KINDS: dict[Kind, str] = {
 
 
 @dataclass(frozen=True)
-class KindLine:
-    kind: Kind
-    title: str
-    count: str
-    share: str
-
-
-@dataclass(frozen=True)
 class AnswerLine:
-    kind: str
     row: str
     texts: Sequence[str]
     true: str
@@ -43,6 +34,16 @@ class AnswerLine:
 
 
 @dataclass(frozen=True)
+class KindView:
+    """Rows that changed in one way: how many, and those that are kept to be read."""
+
+    title: str
+    count: str
+    share: str
+    answers: Sequence[AnswerLine]
+
+
+@dataclass(frozen=True)
 class QualityPage:
     metrics: Sequence[MetricRow]
     split: str
@@ -50,10 +51,10 @@ class QualityPage:
     confidence: str
     intervals: Markup
     changes: Markup | None
-    kinds: Sequence[KindLine]
+    kinds: Sequence[KindView]
     """Empty where rows have no one answer."""
+    has_answers: bool
     labels: Sequence[LabelRow]
-    answers: Sequence[AnswerLine]
 
 
 def quality_page(job: Job, changed: Sequence[JobChangedAnswer]) -> QualityPage | None:
@@ -62,6 +63,7 @@ def quality_page(job: Job, changed: Sequence[JobChangedAnswer]) -> QualityPage |
         return None
     result = Result.model_validate(job.result)
     headline = result.measured(result.metric_names[0])
+    answers = [ChangedAnswer.model_validate(row.answer) for row in changed]
     return QualityPage(
         metrics=metric_rows(result),
         split=result.split,
@@ -69,9 +71,9 @@ def quality_page(job: Job, changed: Sequence[JobChangedAnswer]) -> QualityPage |
         confidence=percent(job.recipe["evaluation"]["confidence"], decimals=0),
         intervals=Markup(intervals_svg(headline)),
         changes=Markup(changes_svg(headline)) if len(headline) > 1 else None,
-        kinds=_kinds(result.answers) if result.answers else (),
+        kinds=_kinds(result.answers, answers) if result.answers else (),
+        has_answers=bool(answers),
         labels=label_rows(_labels(result.answers)),
-        answers=[_answer(ChangedAnswer.model_validate(row.answer)) for row in changed],
     )
 
 
@@ -79,21 +81,25 @@ def _labels(answers: AnswerChanges | None) -> Sequence[LabelChange]:
     return () if answers is None else answers.labels
 
 
-def _kinds(answers: AnswerChanges) -> list[KindLine]:
+def _kinds(changes: AnswerChanges, answers: Sequence[ChangedAnswer]) -> list[KindView]:
     counts: dict[Kind, int] = {
-        "worse": answers.worse,
-        "better": answers.better,
-        "other": answers.other,
+        "worse": changes.worse,
+        "better": changes.better,
+        "other": changes.other,
     }
     return [
-        KindLine(kind, KINDS[kind], grouped(count), percent(count / answers.rows))
+        KindView(
+            title=KINDS[kind],
+            count=grouped(count),
+            share=percent(count / changes.rows),
+            answers=[_answer(answer) for answer in answers if answer.kind == kind],
+        )
         for kind, count in counts.items()
     ]
 
 
 def _answer(answer: ChangedAnswer) -> AnswerLine:
     return AnswerLine(
-        kind=answer.kind,
         row=grouped(answer.row),
         texts=answer.texts,
         true=answer.true,

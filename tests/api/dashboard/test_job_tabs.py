@@ -44,8 +44,8 @@ def test_quality_tells_labels_and_changed_rows(browser: Browser, jobs: Jobs) -> 
     assert "1,554 rows of the test split, intervals at 95 %" in shown
     assert "negative 950 94.7 % 94.0 % −0.7 90.0 % 90.2 % +0.2" in shown
     assert "30 1.9 % rows got worse" in shown or "rows got worse 30 1.9 %" in shown
-    assert "expected better of them row 417 true positive dense positive 83 %" in shown
-    assert "result negative 61 % worse" in shown
+    assert "Rows got worse: 1 of 30 expected better of them" in shown
+    assert "true positive dense positive 83 % result negative 61 % row 417" in shown
 
 
 def test_texts_of_the_data_stay_text(browser: Browser, jobs: Jobs, api: Api) -> None:
@@ -83,6 +83,13 @@ def test_the_artifact_says_how_to_load_it(browser: Browser, jobs: Jobs) -> None:
     assert f"rankwise download {job_id} my-model" in shown
     assert 'AutoModelForSequenceClassification.from_pretrained("my-model"' in shown
     assert f"http://testserver/v1/jobs/{job_id}/artifacts/model.safetensors/content" in shown
+
+
+@pytest.mark.parametrize("name", ["$(rm -rf /)", "`id`", "a; b", "../..", '"', "é"])
+def test_no_name_reaches_a_shell(browser: Browser, jobs: Jobs, name: str) -> None:
+    response = browser.get(f"/dashboard/jobs/{jobs.succeeded(name=name)}/artifact")
+    (folder,) = re.findall(r"rankwise download job_\w+ (.*)</code>", response.text)
+    assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", folder)
 
 
 @pytest.mark.parametrize("noun", ["layers", "metrics", "changed-answers", "artifacts"])
