@@ -14,6 +14,7 @@ from core.planning.families import target_layers
 from core.planning.left import left_modules
 from core.planning.plan import Plan, TargetLayer
 from core.planning.planner import make_plan
+from core.planning.positions import longest_text, refuse_longer
 from core.planning.resources import Resources, estimate_resources
 from core.recipe import Recipe
 from core.settings import Settings
@@ -43,7 +44,11 @@ class Resolved:
 
 
 def resolve(recipe: Recipe, project_id: str, session: Session, settings: Settings) -> Resolved:
-    """Raises ModelError, DataError or BudgetError for what no run of this recipe could use."""
+    """
+    Raises:
+        CompressionError: a ModelError, DataError, RecipeError or BudgetError, for what no run of
+            this recipe could use.
+    """
     dataset = resolve_dataset(recipe.task, project_id, session, settings)
     model = resolve_model(recipe.model, project_id, session, settings)
     pinned = recipe.model_copy(
@@ -52,6 +57,7 @@ def resolve(recipe: Recipe, project_id: str, session: Session, settings: Setting
             "task": recipe.task.model_copy(update={"dataset": dataset.source}),
         }
     )
+    refuse_longer(recipe.task.max_length, longest_text(model.checkpoint.config))
     layers = target_layers(model.checkpoint, recipe.task, embeddings=recipe.embeddings)
     plan = make_plan(layers, model.checkpoint.params, pinned, None)
     plan = plan.model_copy(update={"left": left_modules(model.checkpoint, layers)})

@@ -145,7 +145,8 @@ def test_memory_is_refused_by_estimate(patient: Api, work: Work, model_root: Pat
     wide = model_root / "wide"
     wide.mkdir()
     torch.manual_seed(0)
-    BertModel(tiny_config(intermediate_size=8192)).save_pretrained(wide)
+    config = tiny_config(intermediate_size=8192, max_position_embeddings=8192)
+    BertModel(config).save_pretrained(wide)
     tiny_tokenizer(wide).save_pretrained(wide)
     changes = {"adaptation": {"batch_size": 4096}, "max_length": 8192}
     route = submitted(patient, wide, sentences(40), **changes)

@@ -1,5 +1,6 @@
 """Dry runs, from shapes and from cached spectra."""
 
+import json
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -182,3 +183,17 @@ def test_time_is_told_from_how_long_jobs_took_here(api_on_each: Api) -> None:
     assert found == {"low_s": 42.0, "high_s": 58.0, "jobs": 3}
     other = api.as_project("prj_other")
     assert other.post("/v1/plans", other.recipe()).json()["time"] is None
+
+
+def test_a_text_longer_than_the_model_reads_is_refused_before_any_job(api: Api) -> None:
+    recipe = api.recipe(budget=keep(0.5))
+    config = Path(recipe["model"]["path"]) / "config.json"
+    known = json.loads(config.read_text()) | {"max_position_embeddings": 64}
+    config.write_text(json.dumps(known))
+    recipe["task"]["max_length"] = 65
+    for address in ("/v1/plans", "/v1/jobs"):
+        answer = api.post(address, recipe)
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["pointer"] == "/task/max_length"
+        assert "at most 64 tokens" in answer.text
+    assert api.get("/v1/jobs").json()["data"] == []

@@ -10,15 +10,13 @@ from core.compression.evaluation.predictions import predict
 from core.compression.methods.stage import Stage, Summary, Work
 from core.compression.methods.validation import Validation, refuse_hopeless
 from core.compression.models.factorized import verify_targets
-from core.compression.models.loading import LoadedModel, load_config, load_model, own_label_names
+from core.compression.models.loading import LoadedModel, load_model, own_label_names
 from core.compression.progress import Progress
 from core.compression.run_state import Resolved, Run, write_json
 from core.compression.tasks.examples import Examples
 from core.compression.tasks.splits import SPLITS
-from core.errors import ModelError, RecipeError
-
-POSITIONS_BEFORE_FIRST = dict.fromkeys(("roberta", "xlm-roberta", "camembert"), 2)
-"""Position embeddings that no token uses."""
+from core.errors import ModelError
+from core.planning.positions import longest_text, refuse_longer
 
 
 class Resolve(Stage):
@@ -99,18 +97,8 @@ def _answers(
 
 def _refuse_misfits(run: Run) -> None:
     assert run.targets, "finding them refuses a family that cannot do the task"
-    config = load_config(run.workspace.model)
-    unused = POSITIONS_BEFORE_FIRST.get(config.model_type, 0)
-    positions = getattr(config, "max_position_embeddings", None)
-    longest = run.tokenizer.model_max_length
-    if isinstance(positions, int) and positions > 0:
-        longest = min(longest, positions - unused)
-    if run.recipe.task.max_length > longest:
-        raise RecipeError(
-            f"The model reads at most {longest} tokens.",
-            hint=f"Set max_length to {longest} or less.",
-            pointer="/task/max_length",
-        )
+    for longest in (longest_text(run.checkpoint.config), run.tokenizer.model_max_length):
+        refuse_longer(run.recipe.task.max_length, longest)
     if run.tokenizer.pad_token is None and run.recipe.task.type != "causal-lm":
         raise ModelError(
             "The tokenizer has neither a token to pad with nor one that ends a text.",
