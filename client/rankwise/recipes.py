@@ -6,7 +6,7 @@ booleans, and numbers are what JSON calls numbers. A recipe in JSON is YAML too.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,9 @@ PLAIN = {
         "-0123456789",
     ),
 }
+
+
+MAX_DROP = re.compile(r"([a-z][a-z0-9_]*)=([0-9]+(?:\.[0-9]+)?)")
 
 
 class Plain(yaml.SafeLoader):
@@ -96,6 +99,27 @@ def read_recipe(path: Path) -> RecipeFile:
     if not isinstance(content, dict) or node is None:
         raise UsageError(f"{path}:1: a recipe is a mapping of fields")
     return RecipeFile(path, content, dict(lines_of(node, "")))
+
+
+def with_budget(
+    file: RecipeFile, keep: float | None = None, max_drop: str | None = None
+) -> RecipeFile:
+    """The same recipe with a budget given beside it; unchanged where none is.
+
+    Raises:
+        UsageError: both are given, or `max_drop` is not METRIC=ABS.
+    """
+    if keep is not None and max_drop is not None:
+        raise UsageError("--keep and --max-drop are two budgets; a recipe has one.")
+    budget: Json | None = None
+    if keep is not None:
+        budget = {"type": "keep_ratio", "value": keep}
+    elif max_drop is not None:
+        found = MAX_DROP.fullmatch(max_drop)
+        if found is None:
+            raise UsageError(f"{max_drop!r} is no --max-drop: write accuracy=0.01")
+        budget = {"type": "max_drop", "metric": found[1], "abs": float(found[2])}
+    return file if budget is None else replace(file, content=file.content | {"budget": budget})
 
 
 def lines_of(node: yaml.Node, pointer: str) -> Iterator[tuple[str, int]]:

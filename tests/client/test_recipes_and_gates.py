@@ -7,7 +7,7 @@ import pytest
 from rankwise.errors import Refused, UsageError
 from rankwise.gates import GateMissed, parse_gate
 from rankwise.place import find_place
-from rankwise.recipes import read_recipe
+from rankwise.recipes import read_recipe, with_budget
 
 RECIPE = """\
 name: sentiment-30   # a comment
@@ -162,3 +162,39 @@ def test_options_go_before_the_environment_and_that_before_the_file(
         "rw_environment",
         "rw_option",
     )
+
+
+def written(folder: Path) -> Path:
+    path = folder / "recipe.yaml"
+    path.write_text("name: a\nbudget: {type: keep_ratio, value: 0.3}\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("options", "budget"),
+    [
+        ({}, {"type": "keep_ratio", "value": 0.3}),
+        ({"keep": 0.2}, {"type": "keep_ratio", "value": 0.2}),
+        ({"max_drop": "f1=0.015"}, {"type": "max_drop", "metric": "f1", "abs": 0.015}),
+    ],
+)
+def test_a_budget_beside_the_recipe_takes_its_place(
+    tmp_path: Path, options: dict[str, Any], budget: dict[str, Any]
+) -> None:
+    file = with_budget(read_recipe(written(tmp_path)), **options)
+    assert file.content == {"name": "a", "budget": budget}
+    assert file.line_of("/budget/abs") == 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"keep": 0.2, "max_drop": "f1=0.1"},
+        {"max_drop": "f1"},
+        {"max_drop": "f1=-0.1"},
+        {"max_drop": "f1=nan"},
+    ],
+)
+def test_no_budget_is_guessed(tmp_path: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="--max-drop"):
+        with_budget(read_recipe(written(tmp_path)), **options)

@@ -10,7 +10,7 @@ import typer
 from rankwise.client import FINISHED, Client
 from rankwise.errors import Json, Refused, TimedOut, UsageError
 from rankwise.gates import Gate, parse_gate
-from rankwise.recipes import RecipeFile, read_recipe
+from rankwise.recipes import RecipeFile, read_recipe, with_budget
 from rankwise.session import AsJson, client_of, errors, out, refuse_unfinished, say_json
 from rankwise.tables import plan_lines, plan_table, result_table
 from rankwise.watching import view_on
@@ -19,15 +19,22 @@ RecipePath = Annotated[
     Path, typer.Argument(metavar="RECIPE", help="A recipe in YAML or JSON.", dir_okay=False)
 ]
 
+Keep = Annotated[
+    float | None,
+    typer.Option(help="In place of the recipe's budget: the share of the target weights to keep."),
+]
+
 
 def register(app: typer.Typer) -> None:
     app.command()(plan)
     app.command()(submit)
 
 
-def plan(context: typer.Context, recipe: RecipePath, as_json: AsJson = False) -> None:
+def plan(
+    context: typer.Context, recipe: RecipePath, keep: Keep = None, as_json: AsJson = False
+) -> None:
     """What a job of this recipe would do: ranks, sizes, memory. Nothing is queued."""
-    file = read_recipe(recipe)
+    file = with_budget(read_recipe(recipe), keep)
     found = explained(file, lambda: client_of(context).plan(file.content))
     if as_json:
         say_json(found)
@@ -41,6 +48,15 @@ def plan(context: typer.Context, recipe: RecipePath, as_json: AsJson = False) ->
 def submit(
     context: typer.Context,
     recipe: RecipePath,
+    keep: Keep = None,
+    max_drop: Annotated[
+        str | None,
+        typer.Option(
+            metavar="METRIC=ABS",
+            help="In its place as well: the smallest model that is at most so much worse than "
+            "dense, as accuracy=0.01.",
+        ),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Until it has finished.")] = False,
     timeout: Annotated[
         float | None, typer.Option(help="Seconds to wait at most; the job goes on.", min=0)
@@ -62,7 +78,7 @@ def submit(
     gates = [parse_gate(text) for text in quality_gate or []]
     if not wait and (gates or download or timeout is not None):
         raise UsageError("--quality-gate, --download and --timeout need --wait.")
-    file, client = read_recipe(recipe), client_of(context)
+    file, client = with_budget(read_recipe(recipe), keep, max_drop), client_of(context)
     job = explained(file, lambda: client.submit(file.content, priority, idempotency_key))
     if wait:
         if not as_json:
