@@ -164,10 +164,7 @@ def test_options_go_before_the_environment_and_that_before_the_file(
     )
 
 
-def written(folder: Path) -> Path:
-    path = folder / "recipe.yaml"
-    path.write_text("name: a\nbudget: {type: keep_ratio, value: 0.3}\n")
-    return path
+WITH_BUDGET = "name: a\nbudget: {type: keep_ratio, value: 0.3}\n"
 
 
 @pytest.mark.parametrize(
@@ -181,7 +178,7 @@ def written(folder: Path) -> Path:
 def test_a_budget_beside_the_recipe_takes_its_place(
     tmp_path: Path, options: dict[str, Any], budget: dict[str, Any]
 ) -> None:
-    file = with_budget(read_recipe(written(tmp_path)), **options)
+    file = with_budget(read_recipe(written(tmp_path, WITH_BUDGET)), **options)
     assert file.content == {"name": "a", "budget": budget}
     assert file.line_of("/budget/abs") == 2
 
@@ -197,4 +194,4 @@ def test_a_budget_beside_the_recipe_takes_its_place(
 )
 def test_no_budget_is_guessed(tmp_path: Path, options: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="--max-drop"):
-        with_budget(read_recipe(written(tmp_path)), **options)
+        with_budget(read_recipe(written(tmp_path, WITH_BUDGET)), **options)
