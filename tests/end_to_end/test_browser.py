@@ -36,6 +36,9 @@ def test_a_job_from_the_form_to_its_ranks(service: Service, client: Client) -> N
         page.wait_for_selector("#status .status-succeeded", timeout=10_000)
         page.wait_for_selector("#h-result")
         assert page.locator("svg.drawing").count() >= 2
+        for tab, heading in (("Layers", "spectra"), ("Quality", "answers"), ("Artifact", "load")):
+            page.click(f".tabs >> text={tab}")
+            page.wait_for_selector(f"#h-{heading}")
         page.click("nav >> text=Jobs")
         assert "from a browser" in (page.text_content("table.jobs") or "")
         assert visit.complaints == []
