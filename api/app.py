@@ -25,6 +25,7 @@ from api.plans.endpoints import router as plans
 from api.presets.endpoints import router as presets
 from api.rate_limits import RateLimiter
 from api.reference.endpoints import router as reference
+from api.retention.endpoints import router as retention
 from api.security_headers import SecurityHeaders
 from api.sweeps.endpoints import router as sweeps
 from api.usage.endpoints import router as usage
@@ -38,7 +39,7 @@ from core.webhooks.delivering import Deliverer
 
 ROUTERS = (
     *(jobs, job_history, sweeps, artifacts, plans, presets, datasets, models, hub_token, methods),
-    *(comparisons, webhook_endpoints, usage, keys, health, reference, *DASHBOARD),
+    *(comparisons, webhook_endpoints, usage, retention, keys, health, reference, *DASHBOARD),
 )
 
 

@@ -12,6 +12,7 @@ from api.hub_token.schemas import HubTokenSet
 from api.jobs.schemas import JobChanges
 from api.keys.schemas import ApiKeyCreate
 from api.problems import ProblemDetails
+from api.retention.schemas import RetentionPolicy
 from api.sweeps.schemas import Promotion
 from api.webhook_endpoints.schemas import WebhookEndpointChanges, WebhookEndpointCreate
 from core.recipe import Recipe
@@ -20,7 +21,8 @@ from core.recipe.sweep import SweepSpec
 REFERENCE = "#/components/schemas/{model}"
 BODIES: tuple[type[BaseModel], ...] = (
     *(Recipe, SweepSpec, Promotion, JobChanges),
-    *(ApiKeyCreate, HubTokenSet, LinkWanted, WebhookEndpointCreate, WebhookEndpointChanges),
+    *(ApiKeyCreate, HubTokenSet, LinkWanted, RetentionPolicy),
+    *(WebhookEndpointCreate, WebhookEndpointChanges),
 )
 DESCRIPTION = """
 Rankwise compresses Transformer language models as jobs. Post a recipe to `/v1/jobs`, follow its

@@ -30,8 +30,11 @@ def listed(session: Session, project_id: str, job_id: str) -> Sequence[Artifact]
 
 
 def get(session: Session, project_id: str, job_id: str, name: str) -> Artifact:
-    jobs.get(session, project_id, job_id)
+    job = jobs.get(session, project_id, job_id)
     row = session.get(Artifact, {"job_id": job_id, "name": name})
+    if row is None and job.artifact_dropped_at is not None:
+        when = f"{job.artifact_dropped_at:%Y-%m-%d}"
+        raise Problem("artifact_gone", f"the files had their time and were dropped on {when}")
     if row is None:
         raise not_found("file", name)
     return row

@@ -62,9 +62,11 @@ def counted_of(count: int, unit: str) -> str:
 
 
 def plural(unit: str) -> str:
-    """batch → batches, layer → layers; what ends in s is one already."""
+    """batch → batches, entry → entries, layer → layers; what ends in s is one already."""
     if unit.endswith("s"):
         return unit
+    if unit.endswith("ry"):
+        return f"{unit[:-1]}ies"
     return f"{unit}es" if unit.endswith(("ch", "sh", "x")) else f"{unit}s"
 
 

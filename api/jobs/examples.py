@@ -51,6 +51,7 @@ QUEUED: dict[str, Any] = {
     "sweep_id": None,
     "result": None,
     "error": None,
+    "artifact_dropped_at": None,
     "attempts": 0,
     "crashes": 0,
     "created_at": "2026-05-04T09:30:00Z",
@@ -62,6 +63,7 @@ RUNNING = QUEUED | {
     "status": "running",
     "stage": "statistics",
     "progress": {"done": 512, "total": 1024, "unit": "examples", "eta_s": 41.0},
+    "artifact_dropped_at": None,
     "attempts": 1,
     "started_at": "2026-05-04T09:30:01Z",
 }
@@ -75,6 +77,7 @@ CHANGES: dict[str, Any] = {
 SUCCEEDED = QUEUED | {
     "status": "succeeded",
     "stage": None,
+    "artifact_dropped_at": None,
     "attempts": 1,
     "started_at": "2026-05-04T09:30:01Z",
     "finished_at": "2026-05-04T09:36:12Z",

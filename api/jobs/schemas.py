@@ -72,6 +72,8 @@ class Job(View):
     result: dict[str, Any] | None
     """metrics, params, bytes, latency; once it has succeeded."""
     error: JobError | None
+    artifact_dropped_at: datetime | None
+    """When the project's retention policy dropped the files; the numbers stay."""
     attempts: int
     crashes: int
     created_at: datetime

@@ -206,6 +206,18 @@ class Client:
     def revoke_key(self, key_id: str) -> None:
         self.connection.delete(f"/v1/api-keys/{key_id}")
 
+    def retention(self) -> Json:
+        """How many days the project keeps what its finished jobs left; None is for ever."""
+        return self.connection.get("/v1/retention")
+
+    def set_retention(self, **days: float | None) -> Json:
+        """The whole policy: what is left out goes back to its default."""
+        return self.connection.put("/v1/retention", json=days)
+
+    def preview_retention(self, **days: float) -> Json:
+        """What the policy, or another one, would drop now."""
+        return self.connection.get("/v1/retention/preview", days)
+
     def recipe_schema(self) -> Json:
         """The JSON schema of a recipe, as the service publishes it."""
         document = self.connection.get("/openapi.json")

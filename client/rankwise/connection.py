@@ -41,6 +41,10 @@ class Connection:
         found: Json = self.request("POST", path, headers=sent, **content).json()
         return found
 
+    def put(self, path: str, **content: Any) -> Json:
+        found: Json = self.request("PUT", path, **content).json()
+        return found
+
     def delete(self, path: str) -> None:
         self.request("DELETE", path)
 

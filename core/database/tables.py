@@ -148,6 +148,20 @@ class HubToken(ProjectOwned, Table):
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 
+class Retention(ProjectOwned, Table):
+    """How long a project keeps what its finished jobs left; null is for ever."""
+
+    __tablename__ = "retention"
+    __table_args__ = (UniqueConstraint("project_id"),)
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    artifacts_days: Mapped[float | None]
+    events_days: Mapped[float | None]
+    workspaces_days: Mapped[float]
+    cache_days: Mapped[float | None]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
 class WebhookEndpoint(ProjectOwned, Table):
     """An address that is told what happens to the project's jobs."""
 
@@ -250,6 +264,8 @@ class Job(ProjectOwned, Table):
     artifact_prefix: Mapped[str | None] = mapped_column(String(300))
     """Storage prefix of the published artifact, moved under the guard: jobs/<id>/e<epoch>."""
     artifact_sha256: Mapped[str | None] = mapped_column(String(64))
+    artifact_dropped_at: Mapped[datetime | None]
+    """Its files had their time; the numbers stay."""
     finished_epoch: Mapped[int | None] = mapped_column(Integer)
 
     created_at: Mapped[datetime] = mapped_column(default=now)

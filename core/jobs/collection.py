@@ -4,18 +4,17 @@ import secrets
 import shutil
 from pathlib import Path
 
-from sqlalchemy import and_, delete, exists, or_, select
+from sqlalchemy import Select, delete, exists, or_, select
 
 from core.database.clock import database_now
 from core.database.sessions import Sessions, read_only
 from core.database.states import FINISHED, JobState
 from core.database.tables import CacheEntry, IdempotencyRecord, Job, JobStage
 from core.jobs.publishing import inside
+from core.jobs.retention import DAY_S, policies, workspace_is_kept
 from core.jobs.workspaces import WorkspaceLock
 from core.settings import Settings
 
-KEPT_FOR_RETRY_S = 86_400.0
-"""Workspaces of failed and cancelled jobs stay this long."""
 ANSWERS_KEPT_S = 86_400.0
 """A POST's answer is kept this long for the same Idempotency-Key."""
 DISCARDED = ".discarded"
@@ -29,17 +28,38 @@ def evict_cache(sessions: Sessions, settings: Settings) -> list[int]:
     """
     with read_only(sessions)() as session:
         entries = session.scalars(select(CacheEntry).order_by(CacheEntry.used_at)).all()
-    here = [(entry, folder) for entry in entries if (folder := _folder(settings, entry)).is_dir()]
-    excess = sum(entry.bytes for entry, _ in here) - settings.cache_max_bytes
+    here = [entry for entry in entries if _folder(settings, entry).is_dir()]
+    excess = sum(entry.bytes for entry in here) - settings.cache_max_bytes
     evicted = []
-    for entry, folder in here:
+    for entry in here:
         if excess <= 0:
             break
-        if _forget(sessions, entry):
-            _discard(folder, settings.cache_dir)
+        if _evict(sessions, settings, entry):
             excess -= entry.bytes
             evicted.append(entry.id)
     return evicted
+
+
+def drop_unused_cache(sessions: Sessions, settings: Settings) -> list[int]:
+    """Drop the entries on this disk that went unused for longer than their project's policy says.
+
+    Entries that a running job uses stay. The ids of those dropped.
+    """
+    with read_only(sessions)() as session:
+        unused = [
+            entry
+            for project_id, policy in policies(session).items()
+            if policy.cache_days is not None
+            for entry in session.scalars(unused_entries(project_id, policy.cache_days))
+        ]
+    here = [entry for entry in unused if _folder(settings, entry).is_dir()]
+    return [entry.id for entry in here if _evict(sessions, settings, entry)]
+
+
+def unused_entries(project_id: str, days: float) -> Select[CacheEntry]:
+    return select(CacheEntry).where(
+        CacheEntry.project_id == project_id, CacheEntry.used_at < database_now(-days * DAY_S)
+    )
 
 
 def remove_stale_workspaces(sessions: Sessions, settings: Settings) -> list[str]:
@@ -72,17 +92,20 @@ def forget_answers(sessions: Sessions) -> None:
 
 def _jobs_to_come_back(sessions: Sessions, job_ids: list[str]) -> set[str]:
     """Those of these jobs that wait, run, or could be retried."""
-    retryable = and_(
-        Job.state.in_([JobState.FAILED, JobState.CANCELLED]),
-        Job.finished_at > database_now(-KEPT_FOR_RETRY_S),
-    )
-    comes_back = or_(Job.state.not_in(FINISHED), retryable)
+    comes_back = or_(Job.state.not_in(FINISHED), workspace_is_kept())
     with read_only(sessions)() as session:
         return set(session.scalars(select(Job.id).where(Job.id.in_(job_ids), comes_back)))
 
 
 def _folder(settings: Settings, entry: CacheEntry) -> Path:
     return inside(settings.cache_dir / entry.project_id, entry.path)
+
+
+def _evict(sessions: Sessions, settings: Settings, entry: CacheEntry) -> bool:
+    if not _forget(sessions, entry):
+        return False
+    _discard(_folder(settings, entry), settings.cache_dir)
+    return True
 
 
 def _forget(sessions: Sessions, entry: CacheEntry) -> bool:

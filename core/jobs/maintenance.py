@@ -16,8 +16,14 @@ from core.database.sessions import Sessions, make_engine, make_sessions, read_on
 from core.database.states import JobState
 from core.database.tables import Job
 from core.jobs.claims import Claim, waiting
-from core.jobs.collection import evict_cache, forget_answers, remove_stale_workspaces
+from core.jobs.collection import (
+    drop_unused_cache,
+    evict_cache,
+    forget_answers,
+    remove_stale_workspaces,
+)
 from core.jobs.doorbell import ENOUGH_RINGS, Doorbell
+from core.jobs.dropping import drop_artifacts, drop_events
 from core.jobs.errors import Fenced
 from core.jobs.finishing import RunningJob, after_crash
 from core.jobs.orphans import remove_orphans
@@ -110,13 +116,16 @@ class Maintenance(threading.Thread):
     def _chores(self, number: int) -> Iterator[Callable[[], object]]:
         yield lambda: reap(self._sessions)
         yield lambda: dispatch(self._sessions, self._doorbell, self._settings.ring_again_s)
+        storage = LocalStorage(self._settings.storage_dir)
         if number % COLLECT_EVERY_ROUNDS == 0:
+            yield lambda: drop_artifacts(self._sessions, storage)
+            yield lambda: drop_events(self._sessions)
+            yield lambda: drop_unused_cache(self._sessions, self._settings)
             yield lambda: evict_cache(self._sessions, self._settings)
             yield lambda: remove_stale_workspaces(self._sessions, self._settings)
             yield lambda: forget_answers(self._sessions)
             yield lambda: forget_deliveries(self._sessions)
         if number % LIST_STORAGE_EVERY_ROUNDS == 0:
-            storage = LocalStorage(self._settings.storage_dir)
             yield lambda: remove_orphans(self._sessions, storage)
 
     def _try(self, chore: Callable[[], object]) -> None:

@@ -1,4 +1,4 @@
-"""/dashboard/admin: keys and webhooks, for admins."""
+"""/dashboard/admin: keys, webhooks and retention, for admins."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -8,6 +8,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
+from api.dashboard.admin.retention import Days, limits, read_policy
 from api.dashboard.admin.view import endpoint_line, key_lines
 from api.dashboard.pages import PageRoute, render
 from api.dashboard.refusals import key_is_no_admin
@@ -16,11 +17,14 @@ from api.dependencies import CurrentSettings, Reading, Writing
 from api.keys import service as keys
 from api.pagination import PageRequest
 from api.problems import Problem
+from api.retention import service as retention
 from api.webhook_endpoints import service as webhooks
 from api.webhook_endpoints.schemas import WebhookEndpointCreate
 from core import keys as tokens
 from core.database.tables import now
+from core.jobs.retention import policy_of
 from core.keys import Scope
+from core.settings import Settings
 from core.webhooks.signatures import new_secret
 
 ADMIN = "/dashboard/admin"
@@ -39,22 +43,23 @@ class ShownOnce:
 
 
 @router.get("")
-def show_admin(viewer: SignedIn, reading: Reading) -> HTMLResponse:
+def show_admin(viewer: SignedIn, reading: Reading, settings: CurrentSettings) -> HTMLResponse:
     _require_admin(viewer)
-    return _page(reading, viewer)
+    return _page(reading, viewer, settings)
 
 
 @router.post("/keys")
 def issue_key(
     viewer: SentForm,
     writing: Writing,
+    settings: CurrentSettings,
     scope: Annotated[Scope, Form()],
     name: Annotated[str, Form(max_length=200)] = "",
 ) -> HTMLResponse:
     _require_admin(viewer)
     token = tokens.generate()
     row = keys.issue(writing, viewer.caller.project_id, token, [scope], name.strip())
-    return _page(writing, viewer, ShownOnce(f"The key {row.name or row.id}", token))
+    return _page(writing, viewer, settings, ShownOnce(f"The key {row.name or row.id}", token))
 
 
 @router.post("/keys/{key_id}/revoke")
@@ -80,8 +85,10 @@ def add_webhook(
         webhooks.create(writing, viewer.caller.project_id, wanted, secret, settings)
     except (ValidationError, Problem) as error:
         told = error.detail if isinstance(error, Problem) else "/url: is no address"
-        return _page(writing, viewer, refusal=told)
-    return _page(writing, viewer, ShownOnce(f"The signing secret of {wanted.url}", secret))
+        return _page(writing, viewer, settings, refusal=told)
+    return _page(
+        writing, viewer, settings, ShownOnce(f"The signing secret of {wanted.url}", secret)
+    )
 
 
 @router.post("/webhooks/{endpoint_id}/test")
@@ -107,6 +114,26 @@ def redeliver_webhook(
     return _back()
 
 
+@router.post("/retention")
+def set_retention(
+    viewer: SentForm,
+    writing: Writing,
+    settings: CurrentSettings,
+    artifacts: Days = "",
+    events: Days = "",
+    workspaces: Days = "",
+    cache: Days = "",
+) -> Response:
+    """An empty field is for ever; workspaces go back to a day."""
+    _require_admin(viewer)
+    try:
+        policy = read_policy(artifacts, events, workspaces, cache)
+    except ValueError as error:
+        return _page(writing, viewer, settings, refusal=str(error))
+    retention.store(writing, viewer.caller.project_id, policy)
+    return _back()
+
+
 def _require_admin(viewer: Viewer) -> None:
     if not viewer.is_admin:
         raise key_is_no_admin()
@@ -117,9 +144,14 @@ def _back() -> RedirectResponse:
 
 
 def _page(
-    session: Session, viewer: Viewer, shown_once: ShownOnce | None = None, refusal: str = ""
+    session: Session,
+    viewer: Viewer,
+    settings: Settings,
+    shown_once: ShownOnce | None = None,
+    refusal: str = "",
 ) -> HTMLResponse:
     project_id, moment = viewer.caller.project_id, now()
+    policy = policy_of(session, project_id)
     endpoints = webhooks.listed(session, project_id, MOST_ROWS).rows
     return render(
         "admin.html",
@@ -133,6 +165,7 @@ def _page(
             )
             for row in endpoints
         ],
+        limits=limits(policy, retention.preview(session, project_id, policy, settings)),
         shown_once=shown_once,
         refusal=refusal,
         csrf=viewer.csrf,

@@ -18,6 +18,7 @@ from api.dashboard.jobs.layers import layers_page
 from api.dashboard.jobs.performance import performance_page
 from api.dashboard.jobs.quality import quality_page
 from api.dashboard.jobs.rendering import render_job
+from api.dashboard.moment import Moment
 from api.dashboard.pages import PageRoute
 from api.dashboard.session import SignedIn
 from api.dependencies import Reading
@@ -71,7 +72,14 @@ def show_artifact(
     row = jobs.get(reading, viewer.caller.project_id, job_id)
     service = str(request.base_url).rstrip("/")
     page = artifact_page(row, artifacts.listed(reading, row.project_id, row.id), service)
-    return render_job("job_artifact.html", viewer, job_frame(row, "artifact", now()), page=page)
+    dropped = row.artifact_dropped_at
+    return render_job(
+        "job_artifact.html",
+        viewer,
+        job_frame(row, "artifact", now()),
+        page=page,
+        dropped=None if dropped is None else Moment.of(dropped, now()),
+    )
 
 
 @router.get("/{noun}.{form}")

@@ -2,9 +2,9 @@
 
 import typer
 
-from rankwise.commands import administration, data, jobs, submitting, sweeping
+from rankwise.commands import administration, data, jobs, retention, submitting, sweeping
 
 
 def register(app: typer.Typer) -> None:
-    for module in (submitting, sweeping, jobs, data, administration):
+    for module in (submitting, sweeping, jobs, data, retention, administration):
         module.register(app)
