@@ -82,8 +82,20 @@ class Settings(BaseSettings):
     """While a row waits, the doorbell is rung again after this long."""
     handover_s: float = 8.0
     """After SIGTERM a runner has this long to write a checkpoint."""
+    job_max_memory_bytes: int = Field(default=0, ge=0)
+    """What one job may hold in memory on this worker, files mapped from disk not counted; 0 means
+    any number. Beyond it an attempt is ended as a crash, of which a job has three."""
+    job_max_disk_bytes: int = Field(default=0, ge=0)
+    """What one job may put into its workspace on this worker; 0 means any number."""
+    worker_max_jobs: int = Field(default=0, ge=0)
+    """After so many jobs a worker leaves, for its keeper to start a new one; 0 means any number."""
+    worker_max_memory_bytes: int = Field(default=1 << 30, ge=0)
+    """A worker whose supervisor (not its runner) has held more memory than this leaves between two
+    jobs; 0 means any number."""
     log_level: str = "INFO"
     """DEBUG, INFO, WARNING or ERROR."""
+    offered_queues: Annotated[tuple[str, ...], NoDecode] = ("default",)
+    """Queues that a recipe may name, separated by commas: those that some worker serves."""
     max_queued_jobs: int = Field(default=1000, ge=0)
     """Waiting jobs (queued or paused) that a project may have; 0 means any number."""
     webhooks_allow_private: bool = False
@@ -101,7 +113,7 @@ class Settings(BaseSettings):
     def _split_paths(cls, value: Any) -> Any:
         return _split(value, os.pathsep)
 
-    @field_validator("queues", mode="before")
+    @field_validator("queues", "offered_queues", mode="before")
     @classmethod
     def _split_names(cls, value: Any) -> Any:
         return _split(value, ",")
@@ -154,7 +166,7 @@ def _split(value: Any, separator: str) -> Any:
 
 def _joined(name: str, value: Any) -> str:
     if isinstance(value, tuple):
-        return ("," if name == "queues" else os.pathsep).join(map(str, value))
+        return (os.pathsep if name.endswith("_roots") else ",").join(map(str, value))
     return str(value)
 
 

@@ -4,12 +4,14 @@ A message names a queue, never a job; whatever the broker loses or doubles, the 
 """
 
 import os
+import signal
 from collections.abc import Sequence
 from functools import cached_property
 from time import monotonic
 from typing import Any, ClassVar
 
 import billiard.pool
+import structlog
 from celery import Celery, signals
 
 from core.database.sessions import make_engine, make_sessions
@@ -20,6 +22,9 @@ from core.settings import Settings, get_settings
 from core.storage.local import LocalStorage
 from worker.process import RUNNER
 from worker.supervisor import Supervisor, Workplace
+from worker.wear import Wear
+
+log = structlog.get_logger(__name__)
 
 LAST_RESULT_WAITS = 10
 """Tenths of a second that a closing pool child waits for its last result to be read. A main process
@@ -80,6 +85,7 @@ class Worker:
         self._settings = settings
         self._pipe = ShutdownPipe()
         self._maintenance = Maintenance(settings)
+        self._wear = Wear()
 
     def start_maintenance(self) -> None:
         """In the main process, after the child was forked."""
@@ -94,14 +100,24 @@ class Worker:
 
     def work(self, queue: str) -> None:
         """Claim and supervise while rows wait; a closing worker leaves the rest to others."""
-        while not self._place.is_closing():
+        while not self._place.is_closing() and not self._leave_if_worn():
             claimed_at = monotonic()
             with self._place.sessions.begin() as session:
                 job = claim_next(session, queue, self._place.owner, self._settings.lease_s)
             if job is None:
                 return
             Supervisor(self._place, job, claimed_at=claimed_at).run()
+            self._wear.jobs += 1
         Doorbell(self._settings).ring(queue)
+
+    def _leave_if_worn(self) -> bool:
+        """Tell the main process to close, as its keeper would; what waits is for others."""
+        reason = self._wear.reason_to_leave(self._settings)
+        if reason is None:
+            return False
+        log.info("worker.leaving", reason=reason)
+        os.kill(os.getppid(), signal.SIGTERM)
+        return True
 
     @cached_property
     def _place(self) -> Workplace:

@@ -2,9 +2,8 @@
 
 import select
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from core.jobs import publishing
 from core.jobs.publishing import PublishingError
@@ -22,40 +21,15 @@ from core.recipe.events import (
 from core.settings import Settings
 from core.storage.storage import Storage
 from worker.lease import DatabaseAway, Lease
+from worker.limits import Bounds
 from worker.process import ProtocolError, RunnerProcess
+from worker.verdict import Crashed, Failed, StoodDown, Succeeded, Verdict
 from worker.watchdog import Watchdog
 
 STOP_PATIENCE_S = 10.0
 """A runner that was asked to stop for a cancel or a pause has this long."""
 FLUSH_S = 0.2
 """Progress waits at most this long to be recorded; other events do not wait."""
-
-
-@dataclass(frozen=True)
-class Succeeded:
-    artifact: ArtifactReady
-    result: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Failed:
-    error: dict[str, Any]
-    """{stage, code, message, hint, retryable, pointer}."""
-
-
-@dataclass(frozen=True)
-class StoodDown:
-    """The runner stopped, or was ended, because it was asked to."""
-
-    detail: str | None
-
-
-@dataclass(frozen=True)
-class Crashed:
-    detail: str
-
-
-Verdict = Succeeded | Failed | StoodDown | Crashed
 
 
 class Place(Protocol):
@@ -81,15 +55,14 @@ class Attempt:
         *,
         place: Place,
         directory: Path,
-        max_runtime_s: float,
+        bounds: Bounds,
     ) -> None:
         self._runner = runner
         self._lease = lease
         self._recorder = recorder
         self._place = place
         self._directory = directory
-        self._max_runtime_s = max_runtime_s
-        self._overtime_at = time.monotonic() + max_runtime_s
+        self._bounds = bounds
         self._kill_at = float("inf")
         self._closing = False
         self._stopping = False
@@ -183,30 +156,16 @@ class Attempt:
         return Succeeded(self._artifact, word.result)
 
     def _overdue(self) -> Verdict | None:
-        now = time.monotonic()
-        if now >= self._kill_at:
+        if time.monotonic() >= self._kill_at:
             return StoodDown("the runner did not stop in time and was killed")
-        if now >= self._overtime_at:
-            return Failed(_overtime(self._stage, self._max_runtime_s))
-        return None
+        return self._bounds.overrun(self._stage)
 
     def _wait(self) -> None:
         """Until something can be read or a time has come."""
-        wake_at = min(self._lease.wake_at, self._flush_at, self._kill_at, self._overtime_at)
+        wake_at = min(self._lease.wake_at, self._flush_at, self._kill_at, self._bounds.wake_at)
         sources = [] if self._runner.is_silent() else [self._runner.events_fd]
         if not self._closing:
             sources.append(self._place.shutdown_fd)
         if self._runner.is_silent():
             wake_at = min(wake_at, time.monotonic() + FLUSH_S / 4)
         select.select(sources, [], [], max(0.0, wake_at - time.monotonic()))
-
-
-def _overtime(stage: str | None, max_runtime_s: float) -> dict[str, Any]:
-    return {
-        "stage": stage,
-        "code": "max_runtime_exceeded",
-        "message": f"the run took longer than {max_runtime_s:g} s and was ended",
-        "hint": "raise limits.max_runtime_s, or retry: finished stages are not run again",
-        "retryable": True,
-        "pointer": "/limits/max_runtime_s",
-    }

@@ -15,6 +15,7 @@ import threading
 import traceback
 from collections.abc import Generator, Iterator
 from importlib.metadata import version
+from pathlib import Path
 from typing import IO
 
 from core.errors import CompressionError, DeviceMemoryError
@@ -25,6 +26,7 @@ from worker.device import choose_device
 from worker.inputs import STAGE, bring_dataset, bring_model
 
 NICENESS = 10
+FIRST_TO_GO = "1000"
 PR_SET_PDEATHSIG = 1
 ORPHANED = 3
 """Exit status when the supervisor is gone."""
@@ -32,7 +34,7 @@ ORPHANED = 3
 
 def main() -> None:
     die_with_supervisor()
-    os.nice(NICENESS)
+    yield_to_others()
     stdin = open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)  # noqa: SIM115
     assignment = Assignment.model_validate_json(stdin.readline())
     stop = watch_stdin(stdin)
@@ -45,6 +47,13 @@ def die_with_supervisor() -> None:
     """On Linux the kernel ends an orphan at once; everywhere else the closing of stdin does."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def yield_to_others() -> None:
+    """Where processor time is short others go first; where memory is, Linux ends this one first."""
+    os.nice(NICENESS)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(FIRST_TO_GO)
 
 
 def watch_stdin(stdin: IO[bytes]) -> threading.Event:

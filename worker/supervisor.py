@@ -25,15 +25,18 @@ from core.jobs.finishing import StoredArtifact
 from core.jobs.publishing import PublishingError
 from core.jobs.recording import Recorder
 from core.jobs.workspaces import WorkspaceBusy, WorkspaceLock
+from core.recipe import Limits
 from core.recipe.events import ArtifactReady
 from core.settings import Settings
 from core.storage.storage import Storage
 from worker.assignment import Assignment
-from worker.attempt import Attempt, Crashed, Failed, StoodDown, Succeeded, Verdict
+from worker.attempt import Attempt
 from worker.lease import Lease, LeaseLost
+from worker.limits import Bounds
 from worker.process import RUNNER, RunnerProcess
 from worker.sources import Sources
 from worker.threads import runner_threads
+from worker.verdict import Crashed, Failed, StoodDown, Succeeded, Verdict
 
 log = structlog.get_logger(__name__)
 
@@ -108,13 +111,19 @@ class Supervisor:
 
     def _watched(self, runner: RunnerProcess) -> Verdict:
         recorder = Recorder(self._claim, self._job.project_id, time.monotonic)
+        bounds = Bounds(
+            Limits.model_validate(self._job.recipe["limits"]),
+            self._place.settings,
+            process_group=runner.process_group,
+            workspace=self._directory,
+        )
         return Attempt(
             runner,
             self._lease,
             recorder,
             place=self._place,
             directory=self._directory,
-            max_runtime_s=self._job.max_runtime_s,
+            bounds=bounds,
         ).watch()
 
     def _assignment(self) -> Assignment:

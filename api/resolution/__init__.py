@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from api.resolution.datasets import DatasetInput, resolve_dataset, train_rows
 from api.resolution.models import ModelInput, resolve_model
+from core.errors import RecipeError
 from core.planning.families import target_layers
 from core.planning.left import left_modules
 from core.planning.plan import Plan, TargetLayer
@@ -49,6 +50,7 @@ def resolve(recipe: Recipe, project_id: str, session: Session, settings: Setting
         CompressionError: a ModelError, DataError, RecipeError or BudgetError, for what no run of
             this recipe could use.
     """
+    _refuse_unserved(recipe.queue, settings)
     dataset = resolve_dataset(recipe.task, project_id, session, settings)
     model = resolve_model(recipe.model, project_id, session, settings)
     pinned = recipe.model_copy(
@@ -62,3 +64,12 @@ def resolve(recipe: Recipe, project_id: str, session: Session, settings: Setting
     plan = make_plan(layers, model.checkpoint.params, pinned, None)
     plan = plan.model_copy(update={"left": left_modules(model.checkpoint, layers)})
     return Resolved(pinned, model, layers, dataset, plan)
+
+
+def _refuse_unserved(queue: str, settings: Settings) -> None:
+    if queue not in settings.offered_queues:
+        raise RecipeError(
+            f"no worker is known to serve the queue {queue!r}",
+            hint=f"one of: {', '.join(settings.offered_queues)}",
+            pointer="/queue",
+        )

@@ -18,7 +18,6 @@ def submit(
     recipe: Recipe,
     inputs: dict[str, Any],
     priority: int = 0,
-    queue: str = "default",
     max_queued: int = 0,
     sweep_id: str | None = None,
 ) -> Job:
@@ -36,7 +35,7 @@ def submit(
         recipe_hash=recipe.hash,
         sweep_id=sweep_id,
         inputs=inputs,
-        queue=queue,
+        queue=recipe.queue,
         priority=priority,
         max_runtime_s=recipe.limits.max_runtime_s,
         last_seq=1,

@@ -1,5 +1,5 @@
 """The recipe: what a run should do. Pydantic only; no torch, no database, no web."""
 
-from core.recipe.recipe import Recipe
+from core.recipe.recipe import Limits, Recipe
 
-__all__ = ["Recipe"]
+__all__ = ["Limits", "Recipe"]

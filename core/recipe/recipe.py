@@ -42,7 +42,7 @@ REFITTED = "methods with one: " + ", ".join(
     name for name, config in METHOD_CONFIGS.items() if config.refits
 )
 NOT_HASHED: dict[str, Any] = {
-    **dict.fromkeys(("name", "labels", "limits", "preset"), True),
+    **dict.fromkeys(("name", "labels", "limits", "queue", "preset"), True),
     "calibration": {"also"},
 }
 
@@ -51,6 +51,10 @@ class Limits(Config):
     """Bounds on what a job may take; they do not change its result."""
 
     max_runtime_s: int = Field(default=14_400, ge=1, le=30 * 86_400)
+    max_memory_bytes: int | None = Field(default=None, ge=1 << 20, le=1 << 50)
+    """What the run may hold in memory; the worker may allow less. None: as the worker allows."""
+    max_disk_bytes: int | None = Field(default=None, ge=1 << 20, le=1 << 50)
+    """What the run may put into its workspace: checkpoints, statistics, the artifact."""
 
 
 def default_allocation(chosen: dict[str, Any]) -> UniformAllocation | SpectrumAllocation:
@@ -82,6 +86,8 @@ class Recipe(Config):
     name: str = Field(default="", max_length=200)
     labels: dict[LabelKey, LabelValue] = Field(default_factory=dict, max_length=32)
     limits: Limits = Limits()
+    queue: str = Field(default="default", pattern=r"^[a-z][a-z0-9_-]{0,31}$")
+    """Which workers may take the job: those that serve this queue, on devices of one kind."""
 
     preset: PresetName | None = None
     """Fields that the recipe does not give are those of this preset."""
@@ -222,8 +228,8 @@ class Recipe(Config):
 
     @property
     def hash(self) -> str:
-        """SHA-256 over everything that changes the result (not name, labels, limits, preset, and
-        what is taken for others)."""
+        """SHA-256 over everything that changes the result (not name, labels, limits, queue, preset,
+        and what is taken for others)."""
         return fingerprint(self.model_dump(mode="json", exclude=NOT_HASHED))
 
 

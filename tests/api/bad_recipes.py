@@ -179,6 +179,13 @@ RECIPES: list[tuple[str, Change, str, str]] = [
     ("null in a label", at("labels", {"a": "\0"}), "/labels/a", "null_character"),
     ("runtime", at("limits.max_runtime_s", 0), "/limits/max_runtime_s", "greater_than_equal"),
     (
+        "memory",
+        at("limits.max_memory_bytes", 1000),
+        "/limits/max_memory_bytes",
+        "greater_than_equal",
+    ),
+    ("queue's name", at("queue", "GPU 1"), "/queue", "string_pattern_mismatch"),
+    (
         "keep_dense unknown",
         at("allocation", {"type": "spectrum", "keep_dense": ["x"]}),
         "/allocation/keep_dense",

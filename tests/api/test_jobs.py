@@ -209,3 +209,18 @@ def test_events_come_in_pages_by_seq(api: Api) -> None:
     seqs = [[event["seq"] for event in page["data"]] for page in (first, second, last)]
     assert seqs == [[1, 2], [3, 4], [5]]
     assert (last["has_more"], last["next_cursor"]) == (False, None)
+
+
+def test_a_queue_that_no_worker_serves_is_refused(api: Api) -> None:
+    refused = api.post("/v1/jobs", api.recipe(queue="gpu"))
+    assert refused.status_code == 422
+    (error,) = refused.json()["errors"]
+    assert (error["pointer"], error["hint"]) == ("/queue", "one of: default")
+    assert api.count(Job) == 0
+
+
+def test_a_job_waits_in_the_queue_that_its_recipe_names(api: Api) -> None:
+    api.app.state.settings = api.settings.model_copy(update={"offered_queues": ("gpu",)})
+    job = api.post("/v1/jobs", api.recipe(queue="gpu")).json()
+    with api.session() as session:
+        assert session.get_one(Job, job["id"]).queue == "gpu"

@@ -82,7 +82,7 @@ def test_a_retry_forgets_the_end_but_not_the_epoch(sessions: Sessions) -> None:
 
 
 def test_a_submission_is_whole(sessions: Sessions) -> None:
-    recipe = make_recipe(name="n", labels={"team": "a"}, limits={"max_runtime_s": 5})
+    recipe = make_recipe(name="n", labels={"team": "a"}, limits={"max_runtime_s": 5}, queue="gpu")
     with sessions.begin() as session:
         job = submit(
             session,
@@ -90,7 +90,6 @@ def test_a_submission_is_whole(sessions: Sessions) -> None:
             recipe=recipe,
             inputs=make_inputs(),
             priority=3,
-            queue="gpu",
         )
     with sessions() as session:
         row = session.get_one(Job, job.id)

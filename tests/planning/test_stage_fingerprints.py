@@ -70,7 +70,8 @@ def test_a_change_reaches_its_stage_and_those_after(changes: dict[str, object], 
     [
         {"name": "another"},
         {"labels": {"team": "search"}},
-        {"limits": {"max_runtime_s": 60}},
+        {"limits": {"max_runtime_s": 60, "max_disk_bytes": 1 << 30}},
+        {"queue": "gpu"},
         {"adaptation": {"checkpoint_seconds": 5}},
         {"model": {"type": "path", "path": "a/copy"}},
         {"task": {**PATH, "dataset": {"type": "path", "path": "copy.csv"}}},
@@ -220,7 +221,7 @@ def test_every_field_of_a_recipe_is_read_or_left_out_on_purpose() -> None:
         "shared_seed",
         "task",
     }
-    left_out = {"name", "labels", "limits", "model", "preset"}
+    left_out = {"name", "labels", "limits", "queue", "model", "preset"}
     assert read | left_out == set(Recipe.model_fields)
     assert MINIMAL["model"]["path"] == "model"
 

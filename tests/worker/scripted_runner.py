@@ -1,8 +1,9 @@
 """A real process that speaks the runner's protocol and does what the recipe's name says.
 
 The name is a list of steps: ``progress:20:0.05`` (20 reports, 50 ms apart), ``crash``, ``exit:5``,
-``hang``, ``deaf`` (as hang, but blind to stop requests), ``fail``, ``babble``, ``once:<step>``
-(only in this job's first attempt), ``succeed``. It keeps ``progress.json`` in the workspace, so
+``hang``, ``deaf`` (as hang, but blind to stop requests), ``fail``, ``babble``, ``hold:64`` (MB of
+memory, from a child too), ``fill:8`` (MB of the workspace), ``once:<step>`` (only in this job's
+first attempt), ``succeed``. It keeps ``progress.json`` in the workspace, so
 that a later attempt goes on where an earlier one was killed.
 """
 
@@ -10,6 +11,7 @@ import hashlib
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -74,6 +76,21 @@ def fail() -> None:
     sys.exit(1)
 
 
+def hold(megabytes: str) -> None:
+    """Half of it in a child: what a runner starts counts as its own."""
+    half = int(megabytes) << 19
+    hoard = f"import time; held = b'x' * {half}; time.sleep(60)"
+    subprocess.Popen([sys.executable, "-c", hoard])
+    held = b"x" * half
+    rest(60)
+    del held
+
+
+def fill(megabytes: str) -> None:
+    (folder / "ballast").write_bytes(b"x" * (int(megabytes) << 20))
+    rest(60)
+
+
 def babble() -> None:
     events.write(b"this is no event\n")
     rest(3600)
@@ -111,6 +128,8 @@ def take(name: str, *arguments: str) -> None:
         "deaf": go_deaf,
         "fail": fail,
         "babble": babble,
+        "hold": hold,
+        "fill": fill,
         "succeed": succeed,
         "once": once,
     }[name](*arguments)

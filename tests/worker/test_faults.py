@@ -237,3 +237,26 @@ def test_a_bell_that_rings_too_often_starts_nothing_twice(
         wait_for_state(sessions, job, JobState.SUCCEEDED)
         assert_one_good_artifact(sessions, storage, job)
         assert outcomes_of(sessions, job) == ["succeeded"]
+
+
+@on_sqlite
+def test_a_worker_leaves_by_itself_after_its_jobs_and_the_rest_waits(
+    submit_script: Submit, sessions: Sessions, settings: Settings, tmp_path: Path
+) -> None:
+    jobs = [submit_script("succeed") for _ in range(3)]
+    bounded = settings.model_copy(update={"worker_max_jobs": 2})
+    environment = os.environ | bounded.as_environment() | {"PYTHONPATH": str(REPOSITORY)}
+    with (tmp_path / "worker.log").open("wb") as log:
+        worker = subprocess.Popen(
+            [sys.executable, str(WORKER)], env=environment, stdout=log, stderr=log
+        )
+    try:
+        Doorbell(settings).ring("default")
+        assert worker.wait(PATIENCE_S) == 0
+    finally:
+        worker.kill()
+        worker.wait()
+    with sessions() as session:
+        states = [session.get_one(Job, job.id).state for job in jobs]
+    assert states == [JobState.SUCCEEDED, JobState.SUCCEEDED, JobState.QUEUED]
+    assert "it has done 2 jobs" in (tmp_path / "worker.log").read_text()
