@@ -34,7 +34,7 @@ from core.database.sessions import make_engine, make_sessions, read_only
 from core.jobs.doorbell import Doorbell
 from core.jobs.maintenance import Maintenance
 from core.settings import Settings, get_settings
-from core.storage.local import LocalStorage
+from core.storage.opening import open_storage
 from core.webhooks.delivering import Deliverer
 
 ROUTERS = (
@@ -71,7 +71,7 @@ def _attach(app: FastAPI, settings: Settings) -> None:
     app.state.engine = make_engine(settings)
     app.state.sessions = make_sessions(app.state.engine)
     app.state.read_sessions = read_only(app.state.sessions)
-    app.state.storage = LocalStorage(settings.storage_dir)
+    app.state.storage = open_storage(settings)
     app.state.doorbell = Doorbell(settings)
     app.state.poller = EventPoller(app.state.read_sessions)
     app.state.rate_limiter = RateLimiter(settings.rate_limit_per_s)

@@ -37,6 +37,19 @@ class Settings(BaseSettings):
     )
     """The broker; empty means the embedded Valkey's unix socket."""
 
+    storage_url: str = Field(default="", pattern=r"^(s3://[a-z0-9][a-z0-9.-]{1,62}(/[^/\\]+)*/?)?$")
+    """`s3://bucket` or `s3://bucket/prefix` for uploads and artifacts; empty means data_dir."""
+    s3_endpoint: str = ""
+    """Address of an S3-compatible store; empty means Amazon's."""
+    s3_region: str = ""
+    """Region of the bucket; empty means that of the environment's AWS configuration."""
+    s3_access_key_id: str = ""
+    """Opens the bucket; empty means what AWS clients find: environment, profile, instance role."""
+    s3_secret_access_key: str = Field(default="", repr=False)
+    """Belongs to the access key id."""
+    s3_part_bytes: int = Field(default=16 << 20, ge=5 << 20, le=5 << 30)
+    """A larger file is uploaded in parts of this size, each held in memory while it is sent."""
+
     host: str = "127.0.0.1"
     """Address the API binds."""
     port: int = 8000
@@ -64,7 +77,7 @@ class Settings(BaseSettings):
     """Largest upload of a dataset, or of all files of a model."""
     cache_max_bytes: int = 20 << 30
     """Adapted models and statistics beyond this are dropped, least recently used first; what was
-    downloaded from a hub has the same limit of its own."""
+    downloaded from a hub, or copied from a bucket, has the same limit of its own."""
 
     queues: Annotated[tuple[str, ...], NoDecode] = ("default",)
     """Queues this worker serves, separated by commas."""
@@ -150,6 +163,11 @@ class Settings(BaseSettings):
     @property
     def storage_dir(self) -> Path:
         return self.data_dir / "storage"
+
+    @property
+    def storage_copies_dir(self) -> Path:
+        """Local copies of what lies in a bucket."""
+        return self.data_dir / "storage-copies"
 
     def as_environment(self) -> dict[str, str]:
         """The variables that give a started process these same settings."""

@@ -15,6 +15,8 @@ from core.database.sessions import Sessions, engine_of, make_sessions
 from core.embedded.broker import broker_command, wait_for_broker
 from core.settings import Settings, get_settings
 from core.storage.local import LocalStorage
+from tests.object_store import ObjectStore
+from tests.object_store import object_store as started_object_store
 from tests.postgres import create_database, drop_database, empty, postgres_server
 
 DATABASES = ["sqlite", "postgresql"]
@@ -41,6 +43,13 @@ def postgres_url() -> Iterator[str]:
     """The folder of a real PostgreSQL's socket, one server for all tests."""
     with postgres_server() as folder:
         yield folder
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[ObjectStore]:
+    """A real S3 server, one for all tests."""
+    with started_object_store() as store:
+        yield store
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from core.jobs.claims import claim_next
 from core.jobs.doorbell import WORK, Doorbell
 from core.jobs.maintenance import Maintenance
 from core.settings import Settings, get_settings
-from core.storage.local import LocalStorage
+from core.storage.opening import open_storage
 from worker.process import RUNNER
 from worker.supervisor import Supervisor, Workplace
 from worker.wear import Wear
@@ -125,7 +125,7 @@ class Worker:
         return Workplace(
             settings=self._settings,
             sessions=make_sessions(make_engine(self._settings)),
-            storage=LocalStorage(self._settings.storage_dir),
+            storage=open_storage(self._settings),
             shutdown_fd=self._pipe.reading,
             command=self.command,
         )

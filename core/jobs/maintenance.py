@@ -6,6 +6,7 @@ Each looks by a plain read and acts by statements that are conditional on what i
 import os
 import threading
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from itertools import count
 
 import structlog
@@ -28,7 +29,8 @@ from core.jobs.errors import Fenced
 from core.jobs.finishing import RunningJob, after_crash
 from core.jobs.orphans import remove_orphans
 from core.settings import Settings
-from core.storage.local import LocalStorage
+from core.storage.opening import open_storage
+from core.storage.storage import Storage
 from core.webhooks.delivering import forget_deliveries
 
 log = structlog.get_logger(__name__)
@@ -116,9 +118,8 @@ class Maintenance(threading.Thread):
     def _chores(self, number: int) -> Iterator[Callable[[], object]]:
         yield lambda: reap(self._sessions)
         yield lambda: dispatch(self._sessions, self._doorbell, self._settings.ring_again_s)
-        storage = LocalStorage(self._settings.storage_dir)
         if number % COLLECT_EVERY_ROUNDS == 0:
-            yield lambda: drop_artifacts(self._sessions, storage)
+            yield lambda: drop_artifacts(self._sessions, self._storage)
             yield lambda: drop_events(self._sessions)
             yield lambda: drop_unused_cache(self._sessions, self._settings)
             yield lambda: evict_cache(self._sessions, self._settings)
@@ -126,7 +127,11 @@ class Maintenance(threading.Thread):
             yield lambda: forget_answers(self._sessions)
             yield lambda: forget_deliveries(self._sessions)
         if number % LIST_STORAGE_EVERY_ROUNDS == 0:
-            yield lambda: remove_orphans(self._sessions, storage)
+            yield lambda: remove_orphans(self._sessions, self._storage)
+
+    @cached_property
+    def _storage(self) -> Storage:
+        return open_storage(self._settings)
 
     def _try(self, chore: Callable[[], object]) -> None:
         """The database may be away for a while; the next round comes."""

@@ -1,4 +1,12 @@
-"""What storage promises: files under keys, and a key is visible only when its file is whole."""
+"""What storage promises: files under keys, and a key is visible only when its file is whole.
+
+Refusals:
+
+InvalidKey (ValueError)
+FileNotFoundError          no such key
+StorageUnavailable         the storage did not answer, or refused: the same may work later
+└── StorageFull            it has no room
+"""
 
 import re
 from collections.abc import Iterator
@@ -11,6 +19,14 @@ LONGEST_KEY = 600
 
 class InvalidKey(ValueError):
     """The key is absolute, climbs with ``..``, is too long, or holds a backslash or control."""
+
+
+class StorageUnavailable(Exception):
+    """Nothing is wrong with what was asked; its text, in plain words, names no address."""
+
+
+class StorageFull(StorageUnavailable):
+    """There is no room for what should be stored, or for a local copy of it."""
 
 
 def checked(key: str) -> str:
@@ -26,7 +42,13 @@ def checked(key: str) -> str:
 
 
 class Storage(Protocol):
-    """Datasets, artifacts and spectra; workers and API see the same keys."""
+    """Datasets, artifacts and spectra; workers and API see the same keys.
+
+    Every method may raise StorageUnavailable.
+    """
+
+    def check(self) -> None:
+        """Returns, soon, if files can be stored now."""
 
     def put_file(self, key: str, source: Path) -> None:
         """Copy a file to a key; the key appears at once and whole, or not at all."""
@@ -35,7 +57,14 @@ class Storage(Protocol):
         """A seekable stream of the key's bytes; FileNotFoundError when there is none."""
 
     def path(self, key: str) -> Path:
-        """A local file with the key's bytes, to be read and never written."""
+        """A local file with the key's bytes, to be read at once and never written.
+
+        FileNotFoundError when there is none. For what must stay there, see `place`.
+        """
+
+    def place(self, key: str, target: Path) -> None:
+        """Give the caller a file of its own, to be read and never written: a link where the bytes
+        lie on the same disk. It appears whole; FileNotFoundError when there is no such key."""
 
     def exists(self, key: str) -> bool: ...
 
