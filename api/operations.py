@@ -17,6 +17,8 @@ WRITE_CODES = (*READ_CODES, "idempotency_in_flight", "idempotency_key_reused")
 """Every POST may, too."""
 BODY_CODES = ("invalid_json", "too_large", "unsupported_media_type", "invalid_body")
 """And one with a JSON body."""
+STORAGE_CODES = ("storage_unavailable", "storage_full")
+"""And what reads or writes files; a bucket's may need room for a local copy."""
 RECIPE_CODES = (
     *BODY_CODES,
     "invalid_recipe",
@@ -25,6 +27,7 @@ RECIPE_CODES = (
     "data_refused",
     "budget_below_floor",
     "hub_away",
+    *STORAGE_CODES,
 )
 
 

@@ -12,6 +12,8 @@ from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
 from core.errors import CompressionError
+from core.storage.disk import is_full
+from core.storage.storage import StorageFull, StorageUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -57,6 +59,8 @@ KINDS = {
     "rate_limited": Kind(429, "The API key asks too often"),
     "too_many_watchers": Kind(503, "Too many event streams are open"),
     "database_away": Kind(503, "The database does not answer"),
+    "storage_unavailable": Kind(503, "The storage does not answer"),
+    "storage_full": Kind(507, "There is no room left to store it"),
     "hub_away": Kind(503, "The hub does not answer"),
     "internal_error": Kind(500, "The service failed"),
 }
@@ -190,6 +194,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_invalid_parameters)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(OperationalError, _on_database_away)
+    app.add_exception_handler(StorageUnavailable, _on_storage_unavailable)
+    app.add_exception_handler(OSError, _on_disk_failure)
 
 
 def _on_problem(request: Request, error: Exception) -> JSONResponse:
@@ -235,3 +241,22 @@ def _on_database_away(request: Request, error: Exception) -> JSONResponse:
     log.warning("database away", error=str(error))
     problem = Problem("database_away", "try again soon", headers={"Retry-After": "5"})
     return answer(problem, request.state.request_id)
+
+
+def _on_storage_unavailable(request: Request, error: Exception) -> JSONResponse:
+    log.warning("storage unavailable", error=str(error), cause=repr(error.__cause__))
+    return answer(storage_problem(error), request.state.request_id)
+
+
+def _on_disk_failure(request: Request, error: Exception) -> JSONResponse:
+    """A disk that is full is named, wherever it was met: an upload is received on disk first."""
+    assert isinstance(error, OSError)
+    if not is_full(error):
+        raise error
+    return _on_storage_unavailable(request, StorageFull("the disk is full"))
+
+
+def storage_problem(error: Exception) -> Problem:
+    full = isinstance(error, StorageFull)
+    code, wait_s = ("storage_full", 60) if full else ("storage_unavailable", 10)
+    return Problem(code, f"{error}; try again later", headers={"Retry-After": str(wait_s)})

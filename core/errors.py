@@ -8,7 +8,8 @@ CompressionError
 ├── NumericalError         a solve failed or a value is not finite; names the layer
 ├── HopelessModelError     the dense model is no better than the majority class
 ├── MemoryTooSmallError    the worker has less memory than the run is estimated to need
-└── DeviceMemoryError      the device is too small, even after halving the batch
+├── DeviceMemoryError      the device is too small, even after halving the batch
+└── DiskFullError          the workspace has no room left
 """
 
 from typing import ClassVar
@@ -58,4 +59,9 @@ class MemoryTooSmallError(CompressionError):
 
 class DeviceMemoryError(CompressionError):
     code = "out_of_device_memory"
+    retryable = True
+
+
+class DiskFullError(CompressionError):
+    code = "disk_full"
     retryable = True

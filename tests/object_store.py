@@ -86,7 +86,12 @@ def _start(home: Path, store: ObjectStore, ports: list[int]) -> "subprocess.Pope
     command = [
         *(Path(sysconfig.get_path("scripts")) / "weed", "-logtostderr", "server", "-filer", "-s3"),
         *("-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false"),
-        *(f"-dir={home / 'data'}", f"-s3.config={home / 's3.json'}", "-s3.iam=false"),
+        *(
+            f"-dir={home / 'data'}",
+            f"-s3.config={home / 's3.json'}",
+            "-s3.iam=false",
+            "-s3.autoCreateBucket=false",
+        ),
         *("-s3.port.iceberg=0", "-s3.port.lance=0"),
         *("-volume.max=50", "-master.volumeSizeLimitMB=64"),
     ]

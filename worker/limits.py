@@ -109,13 +109,14 @@ def memory_of_group(leader: int) -> int:
 
 
 def bytes_under(folder: Path) -> int:
-    """Of all files in it, at any depth; what goes away meanwhile counts for nothing."""
-    total = 0
+    """Of all files in it, at any depth, each once however many names it has; what goes away
+    meanwhile counts for nothing."""
+    found = {}
     for path in folder.rglob("*"):
         with contextlib.suppress(OSError):
             status = path.lstat()
-            total += status.st_blocks * 512
-    return total
+            found[status.st_dev, status.st_ino] = status.st_blocks * 512
+    return sum(found.values())
 
 
 def _beyond_recipe(resource: Resource, taken: int, bound: int, stage: str | None) -> Failed:

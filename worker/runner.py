@@ -6,6 +6,7 @@ assignment names. It knows no database and no queue, and exits when its stdin cl
 
 import contextlib
 import ctypes
+import errno
 import json
 import os
 import platform
@@ -18,7 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import IO
 
-from core.errors import CompressionError, DeviceMemoryError
+from core.errors import CompressionError, DeviceMemoryError, DiskFullError
 from core.recipe import Recipe
 from core.recipe.events import Event, RunFailed, RunnerReady, RunStopped, StageStarted
 from worker.assignment import Assignment
@@ -139,6 +140,11 @@ def failure(error: Exception, stage: str | None) -> RunFailed:
     traceback.print_exception(error, file=sys.stderr)
     if out_of_memory(error):
         error = DeviceMemoryError("the device has too little memory for this run")
+    if disk_is_full(error):
+        error = DiskFullError(
+            "the worker's disk has no room left for this run",
+            hint="make room, then retry: finished stages and checkpoints are kept",
+        )
     if not isinstance(error, CompressionError):
         kind = type(error).__name__
         message = f"the run broke with {kind}; the worker's log has the trace"
@@ -151,6 +157,12 @@ def failure(error: Exception, stage: str | None) -> RunFailed:
         retryable=error.retryable,
         pointer=error.pointer,
     )
+
+
+def disk_is_full(error: Exception) -> bool:
+    """Also where a library says so in its own words only."""
+    number = error.errno if isinstance(error, OSError) else None
+    return number in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error)
 
 
 def out_of_memory(error: Exception) -> bool:

@@ -9,10 +9,10 @@ import os
 import select
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
@@ -28,7 +28,7 @@ from core.jobs.workspaces import WorkspaceBusy, WorkspaceLock
 from core.recipe import Limits
 from core.recipe.events import ArtifactReady
 from core.settings import Settings
-from core.storage.storage import Storage
+from core.storage.storage import Storage, StorageUnavailable
 from worker.assignment import Assignment
 from worker.attempt import Attempt
 from worker.lease import Lease, LeaseLost
@@ -36,9 +36,11 @@ from worker.limits import Bounds
 from worker.process import RUNNER, RunnerProcess
 from worker.sources import Sources
 from worker.threads import runner_threads
-from worker.verdict import Crashed, Failed, StoodDown, Succeeded, Verdict
+from worker.verdict import Crashed, Failed, PutOff, StoodDown, Succeeded, Verdict
 
 log = structlog.get_logger(__name__)
+
+Copied = TypeVar("Copied")
 
 
 @dataclass(frozen=True)
@@ -82,22 +84,24 @@ class Supervisor:
     def _attempt(self) -> Verdict:
         """From the first folder to the runner's last word; no runner is left afterwards."""
         try:
-            with self._start_runner() as runner:
+            assignment = self._leased(self._assignment)
+            if assignment is None:
+                return StoodDown("the worker closed before the job's files were there")
+            with self._start_runner(assignment) as runner:
                 return self._watched(runner)
         except (Fenced, LeaseLost):
             raise
         except WorkspaceBusy as error:
             return Crashed(str(error))
+        except StorageUnavailable as error:
+            return PutOff(str(error))
         except OSError as error:
             return Crashed(f"the worker could not run it: {error.strerror}")
         except Exception as error:
             self._log.exception("attempt.broke")
             return Crashed(f"the worker broke with {type(error).__name__}")
 
-    def _start_runner(self) -> RunnerProcess:
-        assignment = self._assignment()
-        for folder in (assignment.directory, assignment.cache):
-            folder.mkdir(parents=True, exist_ok=True)
+    def _start_runner(self, assignment: Assignment) -> RunnerProcess:
         patience_s = min(10.0, self._place.settings.lease_s / 2)
         with WorkspaceLock(self._directory, patience_s=patience_s) as lock:
             runner = RunnerProcess(
@@ -127,14 +131,20 @@ class Supervisor:
         ).watch()
 
     def _assignment(self) -> Assignment:
+        """The job's files are brought to this disk, which may take long."""
         settings = self._place.settings
-        sources = Sources(self._job, self._place.storage, settings, self._place.sessions)
+        cache = settings.cache_dir / self._job.project_id
+        for folder in (self._directory, cache):
+            folder.mkdir(parents=True, exist_ok=True)
+        sources = Sources(
+            self._job, self._place.storage, settings, self._place.sessions, self._directory
+        )
         return Assignment(
             job_id=self._claim.job_id,
             epoch=self._claim.epoch,
             recipe=self._job.recipe,
             directory=self._directory,
-            cache=settings.cache_dir / self._job.project_id,
+            cache=cache,
             model=sources.model(),
             dataset=sources.dataset(),
             device=settings.device,
@@ -154,6 +164,8 @@ class Supervisor:
                 return self._lease.insist(lambda s: finishing.stand_down(s, claim, detail))
             case Crashed(detail):
                 return self._lease.insist(lambda s: finishing.crash(s, claim, detail))
+            case PutOff(reason):
+                return self._lease.insist(lambda s: finishing.put_off(s, claim, reason))
 
     def _publish(self, artifact: ArtifactReady, result: dict[str, Any]) -> JobState:
         """Store first, which may take long, then show: the pointer moves in one transaction."""
@@ -162,6 +174,8 @@ class Supervisor:
             stored = self._stored(artifact)
         except PublishingError as error:
             return self._settle(Crashed(str(error)))
+        except StorageUnavailable as error:
+            return self._settle(PutOff(f"the artifact could not be stored: {error}"))
         except OSError as error:
             return self._settle(Crashed(f"the artifact could not be stored: {error.strerror}"))
         if stored is None:
@@ -169,12 +183,15 @@ class Supervisor:
         return self._lease.insist(lambda s: finishing.succeed(s, claim, stored, result))
 
     def _stored(self, artifact: ArtifactReady) -> StoredArtifact | None:
-        """Copy in a thread and keep the lease. None: the worker had to close before the end."""
         storage, claim, folder = self._place.storage, self._claim, self._directory
+        return self._leased(lambda: publishing.store(storage, claim, folder, artifact))
+
+    def _leased(self, copy: Callable[[], Copied]) -> Copied | None:
+        """Copy in a thread and keep the lease. None: the worker had to close before the end."""
         give_up_at = float("inf")
         executor = ThreadPoolExecutor(1)
         try:
-            copying = executor.submit(publishing.store, storage, claim, folder, artifact)
+            copying = executor.submit(copy)
             while not wait([copying], self._lease.wake_at - time.monotonic()).done:
                 self._lease.keep()
                 if self._place.is_closing():

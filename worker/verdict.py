@@ -30,4 +30,11 @@ class Crashed:
     detail: str
 
 
-Verdict = Succeeded | Failed | StoodDown | Crashed
+@dataclass(frozen=True)
+class PutOff:
+    """Storage was away or full: nothing the job did."""
+
+    detail: str
+
+
+Verdict = Succeeded | Failed | StoodDown | Crashed | PutOff

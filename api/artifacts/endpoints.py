@@ -29,7 +29,10 @@ DOWNLOAD: dict[int | str, dict[str, Any]] = {
     206: {"description": "The part that Range asked for", "content": BYTES},
     304: {"description": "If-None-Match names the file as it is"},
 }
-REFUSED = refusals(*READ_CODES, "link_refused", "not_found", "artifact_gone", "invalid_range")
+REFUSED = refusals(
+    *READ_CODES,
+    *("link_refused", "not_found", "artifact_gone", "invalid_range", "storage_unavailable"),
+)
 
 
 @router.get("", responses=example(page_of(EXAMPLE)) | refusals(*READ_CODES, "not_found"))

@@ -4,6 +4,7 @@ import base64
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import PurePosixPath
 from typing import BinaryIO
 from urllib.parse import quote
@@ -75,7 +76,7 @@ def download(row: Artifact, storage: Storage, asked: Mapping[str, str], *, head:
     headers["Content-Length"] = str(span.length)
     if head:
         return Response(status_code=status, headers=headers)
-    return StreamingResponse(_chunks(_opened(row, storage), span), status, headers)
+    return StreamingResponse(_begun(_chunks(_opened(row, storage), span)), status, headers)
 
 
 def _headers(row: Artifact) -> dict[str, str]:
@@ -107,6 +108,12 @@ def _opened(row: Artifact, storage: Storage) -> BinaryIO:
         return storage.open(row.storage_key)
     except FileNotFoundError:
         raise Problem("artifact_gone", f"{row.name} is no longer stored") from None
+
+
+def _begun(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """With the first chunk read: storage that is away is a refusal, not an answer broken off."""
+    first = next(chunks, b"")
+    return chain([first], chunks)
 
 
 def _chunks(file: BinaryIO, span: Span) -> Iterator[bytes]:

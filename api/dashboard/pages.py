@@ -12,7 +12,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from api.dashboard.assets import ASSETS
 from api.dashboard.refusals import Refused, invalid_address
 from api.dashboard.session import SESSION_COOKIE, SignInNeeded
-from api.problems import KINDS, Problem
+from api.problems import KINDS, Problem, storage_problem
+from core.storage.storage import StorageUnavailable
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -49,8 +50,9 @@ class PageRoute(APIRoute):
             except RequestValidationError:
                 return _refusal(invalid_address())
             except Problem as problem:
-                kind = KINDS[problem.code]
-                return _refusal(Refused(kind.status, kind.title, problem.detail))
+                return _problem_page(problem)
+            except StorageUnavailable as error:
+                return _problem_page(storage_problem(error))
 
         return handle_as_page
 
@@ -64,6 +66,11 @@ def _led_to_sign_in(request: Request) -> Response:
     if SESSION_COOKIE in request.cookies:
         response.delete_cookie(SESSION_COOKIE, path="/dashboard")
     return response
+
+
+def _problem_page(problem: Problem) -> HTMLResponse:
+    kind = KINDS[problem.code]
+    return _refusal(Refused(kind.status, kind.title, problem.detail))
 
 
 def _refusal(refused: Refused) -> HTMLResponse:

@@ -10,9 +10,10 @@ from api.datasets.forms import UploadForm, received_form
 from api.datasets.schemas import EXAMPLE, PREVIEW_EXAMPLE, Dataset, DatasetWithPreview
 from api.dependencies import CurrentSettings, CurrentStorage, Reader, Reading, Submitter, Writing
 from api.idempotency import Idempotency
-from api.operations import READ_CODES, WRITE_CODES, example, page_of
+from api.operations import READ_CODES, STORAGE_CODES, WRITE_CODES, example, page_of
 from api.pagination import Page, Paging
 from api.problems import refusals
+from core.jobs.orphans import discard
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
@@ -34,7 +35,7 @@ FORM_CODES = ("too_large", "unsupported_media_type", "invalid_multipart", "data_
     "",
     status_code=201,
     response_model=DatasetWithPreview,
-    responses=example(PREVIEW_EXAMPLE, 201) | refusals(*WRITE_CODES, *FORM_CODES),
+    responses=example(PREVIEW_EXAMPLE, 201) | refusals(*WRITE_CODES, *FORM_CODES, *STORAGE_CODES),
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -70,7 +71,8 @@ def list_datasets(caller: Reader, session: Reading, page: Paging) -> Page[Datase
 
 
 @router.get(
-    "/{dataset_id}", responses=example(PREVIEW_EXAMPLE) | refusals(*READ_CODES, "not_found")
+    "/{dataset_id}",
+    responses=example(PREVIEW_EXAMPLE) | refusals(*READ_CODES, *STORAGE_CODES, "not_found"),
 )
 def get_dataset(
     caller: Reader, session: Reading, storage: CurrentStorage, dataset_id: str
@@ -89,4 +91,4 @@ def delete_dataset(
 ) -> Response:
     """Delete an uploaded table that no unfinished job reads."""
     storage_key = service.delete(session, caller.project_id, dataset_id)
-    return Response(status_code=204, background=BackgroundTask(storage.delete_prefix, storage_key))
+    return Response(status_code=204, background=BackgroundTask(discard, storage, storage_key))

@@ -78,8 +78,10 @@ def get(session: Session, project_id: str, id: str) -> DatasetTable:
 
 def with_preview(row: DatasetTable, storage: Storage) -> DatasetWithPreview:
     shown = Dataset.of(row)
-    stored = storage.exists(row.storage_key)
-    preview = first_rows(storage.path(row.storage_key), shown.format) if stored else None
+    try:
+        preview = first_rows(storage.path(row.storage_key), shown.format)
+    except FileNotFoundError:
+        preview = None
     return DatasetWithPreview(**shown.model_dump(), preview=preview)
 
 

@@ -1,6 +1,5 @@
 """Looking at each part the service needs, briefly."""
 
-import tempfile
 from collections.abc import Callable
 
 import structlog
@@ -10,16 +9,17 @@ from api.health.schemas import Check, Readiness
 from core.database.sessions import Sessions
 from core.jobs.doorbell import producer
 from core.settings import Settings
+from core.storage.storage import Storage
 
 PATIENCE_S = 1.0
 
 log = structlog.get_logger(__name__)
 
 
-def readiness(settings: Settings, sessions: Sessions) -> Readiness:
+def readiness(settings: Settings, sessions: Sessions, storage: Storage) -> Readiness:
     checks = {
         "database": _checked(lambda: _ask_database(sessions)),
-        "storage": _checked(lambda: _write_to_storage(settings)),
+        "storage": _checked(storage.check),
         "broker": _checked(lambda: _ping_broker(settings)),
     }
     ready = all(check.ok for check in checks.values())
@@ -39,12 +39,6 @@ def _checked(look: Callable[[], object]) -> Check:
 def _ask_database(sessions: Sessions) -> None:
     with sessions() as session:
         session.execute(text("SELECT 1"))
-
-
-def _write_to_storage(settings: Settings) -> None:
-    with tempfile.TemporaryFile(dir=settings.storage_dir) as file:
-        file.write(b"ready")
-        file.flush()
 
 
 def _ping_broker(settings: Settings) -> None:

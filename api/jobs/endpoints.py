@@ -77,6 +77,7 @@ def submit_job(
     caller: Submitter,
     sessions: CurrentSessions,
     settings: CurrentSettings,
+    storage: CurrentStorage,
     body: Annotated[Received[Recipe], Depends(JsonBody(Recipe))],
     idempotency: Idempotent,
     priority: Annotated[int, Query(ge=-100, le=100, description="Higher first.")] = 0,
@@ -86,7 +87,7 @@ def submit_job(
         caller,
         body.sha256,
         lambda: service.prepare_submission(
-            body.content, priority, caller.project_id, sessions, settings
+            body.content, priority, caller.project_id, sessions, settings, storage
         ),
     )
     response.background = BackgroundTask(request.app.state.doorbell.ring, "default")

@@ -190,7 +190,8 @@ class Attempt(View):
     started_at: datetime
     ended_at: datetime | None
     outcome: str | None
-    """succeeded, failed, cancelled, paused, handed_over, crashed, lease_lost."""
+    """succeeded, failed, cancelled, paused, handed_over, crashed, lease_lost,
+    storage_failed."""
     detail: str | None
 
     @classmethod

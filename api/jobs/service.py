@@ -22,6 +22,7 @@ from core.database.tables import Job as JobTable
 from core.errors import DataError, ModelError
 from core.jobs import changes, publishing, requests, submission
 from core.jobs.collection import discard_workspace
+from core.jobs.orphans import discard
 from core.recipe import Recipe
 from core.recipe.sources import JobModel, ModelSource
 from core.settings import Settings
@@ -44,11 +45,16 @@ class JobFilter:
 
 
 def prepare_submission(
-    recipe: Recipe, priority: int, project_id: str, sessions: Sessions, settings: Settings
+    recipe: Recipe,
+    priority: int,
+    project_id: str,
+    sessions: Sessions,
+    settings: Settings,
+    storage: Storage,
 ) -> Write:
     """Find and check what the recipe names; the write that is returned queues the job."""
     with read_only(sessions)() as session:
-        resolved = resolve(recipe, project_id, session, settings)
+        resolved = resolve(recipe, project_id, session, settings, storage)
     max_queued = settings.max_queued_jobs
     return lambda session: _submitted(session, resolved, priority, project_id, max_queued)
 
@@ -186,5 +192,5 @@ def delete(session: Session, project_id: str, job_id: str) -> None:
 
 def remove_files(job_id: str, storage: Storage, settings: Settings) -> None:
     """What a deleted job leaves in storage and on this host's disk, if no runner is in there."""
-    storage.delete_prefix(publishing.job_prefix(job_id))
+    discard(storage, publishing.job_prefix(job_id))
     discard_workspace(settings, job_id)

@@ -1,44 +1,42 @@
 """What the models of a project look like, from their headers: nothing is read whole, or hashed."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from api.models.schemas import ModelWithTargets, Target
-from core.database.tables import Artifact, Job, UploadedModel
+from api.stored_models import StoredFiles, artifact_files, uploaded_files
+from core.database.tables import Job, UploadedModel
 from core.errors import ModelError
-from core.planning.artifacts import READ_FILES, checkpoint_of_artifact
+from core.planning.artifacts import checkpoint_of_artifact
 from core.planning.checkpoint import Checkpoint, checkpoint_of
 from core.planning.families import target_layers
-from core.planning.model_files import LocalFiles, files_in
+from core.planning.model_files import ModelFiles, files_in
 from core.recipe.sources import JobModel, ModelSource, PathModel, UploadModel
 from core.settings import Settings
 from core.storage.storage import Storage
 
 MOST_FOLDERS = 500
 """Under all roots; more are not looked at."""
-Sketch = Callable[[LocalFiles], Checkpoint]
+Sketch = Callable[[ModelFiles], Checkpoint]
 
 
 def of_upload(row: UploadedModel, storage: Storage) -> ModelWithTargets | None:
     """None: its files are no longer stored."""
-    keys = {file["name"]: f"{row.storage_prefix}/{file['name']}" for file in row.files}
-    source = UploadModel(id=row.id)
-    return _stored(row.id, row.name, source, row.created_at, keys, storage, _as_it_is)
+    files = uploaded_files(row, storage)
+    return _stored(row.id, row.name, UploadModel(id=row.id), row.created_at, files, _as_it_is)
 
 
 def of_job(job: Job, session: Session, storage: Storage) -> ModelWithTargets | None:
     """The result of a succeeded job; None where its artifact is no longer stored."""
-    query = select(Artifact.name, Artifact.storage_key).where(Artifact.job_id == job.id)
-    keys = {name: key for name, key in session.execute(query) if name in READ_FILES}
+    files = artifact_files(job.id, session, storage)
     when = job.finished_at or job.created_at
-    return _stored(job.id, job.name, JobModel(id=job.id), when, keys, storage, _as_dense)
+    return _stored(job.id, job.name, JobModel(id=job.id), when, files, _as_dense)
 
 
 def under_roots(settings: Settings) -> list[ModelWithTargets]:
@@ -78,28 +76,21 @@ def _of_folder(folder: Path, mtime_ns: int) -> ModelWithTargets | None:
 
 
 def _stored(
-    id: str,
-    name: str,
-    source: ModelSource,
-    when: datetime,
-    keys: Mapping[str, str],
-    storage: Storage,
-    sketch: Sketch,
+    id: str, name: str, source: ModelSource, when: datetime, files: StoredFiles, sketch: Sketch
 ) -> ModelWithTargets | None:
-    if not keys or not all(map(storage.exists, keys.values())):
+    if not files.names or files.gone() is not None:
         return None
-    files = LocalFiles({file: storage.path(key) for file, key in keys.items()})
     try:
         return _shown(id, name, source, when, sketch(files))
     except (ModelError, OSError):
         return None
 
 
-def _as_it_is(files: LocalFiles) -> Checkpoint:
+def _as_it_is(files: ModelFiles) -> Checkpoint:
     return checkpoint_of(files, hashed=False)
 
 
-def _as_dense(files: LocalFiles) -> Checkpoint:
+def _as_dense(files: ModelFiles) -> Checkpoint:
     return checkpoint_of_artifact(files, hashed=False)
 
 

@@ -10,9 +10,10 @@ from api.idempotency import Idempotency
 from api.models import service
 from api.models.forms import ModelForm, received_model
 from api.models.schemas import EXAMPLE, TARGETS_EXAMPLE, Model, ModelWithTargets
-from api.operations import READ_CODES, WRITE_CODES, example, page_of
+from api.operations import READ_CODES, STORAGE_CODES, WRITE_CODES, example, page_of
 from api.pagination import Page, Paging
 from api.problems import refusals
+from core.jobs.orphans import discard
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
@@ -38,7 +39,7 @@ FORM_CODES = ("too_large", "unsupported_media_type", "invalid_multipart", "model
     "",
     status_code=201,
     response_model=ModelWithTargets,
-    responses=example(TARGETS_EXAMPLE, 201) | refusals(*WRITE_CODES, *FORM_CODES),
+    responses=example(TARGETS_EXAMPLE, 201) | refusals(*WRITE_CODES, *FORM_CODES, *STORAGE_CODES),
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -66,7 +67,10 @@ async def upload_model(
         return await run_in_threadpool(stored, form)
 
 
-@router.get("", responses=example(page_of(EXAMPLE)) | refusals(*READ_CODES, "invalid_cursor"))
+@router.get(
+    "",
+    responses=example(page_of(EXAMPLE)) | refusals(*READ_CODES, *STORAGE_CODES, "invalid_cursor"),
+)
 def list_models(
     caller: Reader,
     session: Reading,
@@ -80,7 +84,10 @@ def list_models(
     return Page.of(shown, found.next_cursor)
 
 
-@router.get("/{model_id}", responses=example(TARGETS_EXAMPLE) | refusals(*READ_CODES, "not_found"))
+@router.get(
+    "/{model_id}",
+    responses=example(TARGETS_EXAMPLE) | refusals(*READ_CODES, *STORAGE_CODES, "not_found"),
+)
 def get_model(
     caller: Reader,
     session: Reading,
@@ -100,4 +107,4 @@ def delete_model(
 ) -> Response:
     """Delete an uploaded model that no unfinished job uses."""
     prefix = service.delete(session, caller.project_id, model_id)
-    return Response(status_code=204, background=BackgroundTask(storage.delete_prefix, prefix))
+    return Response(status_code=204, background=BackgroundTask(discard, storage, prefix))

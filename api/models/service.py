@@ -15,6 +15,7 @@ from core.database.identifiers import new_id
 from core.database.states import FINISHED, JobState
 from core.database.tables import Job, UploadedModel, now
 from core.errors import ModelError
+from core.jobs.orphans import discard
 from core.planning.checkpoint import VOCABULARIES, Checkpoint, checkpoint_of
 from core.planning.families import target_layers
 from core.planning.model_files import LocalFiles
@@ -71,7 +72,7 @@ def _store(form: ModelForm, prefix: str, storage: Storage) -> None:
         for name, file in form.files.items():
             storage.put_file(f"{prefix}/{name}", file.path)
     except BaseException:
-        storage.delete_prefix(prefix)
+        discard(storage, prefix)
         raise
 
 

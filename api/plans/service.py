@@ -45,7 +45,7 @@ def dry_run(
 ) -> DryRun:
     """The plan of a recipe; raises what submitting it would raise, and for a max_drop, whose size
     only a job can find, RecipeError."""
-    resolved = resolve(recipe, project_id, session, settings)
+    resolved = resolve(recipe, project_id, session, settings, storage)
     _refuse_max_drop(recipe)
     spectra = None
     if not recipe.measures_plans:
@@ -107,9 +107,12 @@ def _cached_spectra(
             SpectraRecord.fingerprint == fingerprints["spectra"],
         )
     )
-    if storage_key is None or not storage.exists(storage_key):
+    if storage_key is None:
         return None
-    return _loaded(storage.path(storage_key))
+    try:
+        return _loaded(storage.path(storage_key))
+    except FileNotFoundError:
+        return None
 
 
 def _finished(session: Session, project_id: str) -> list[tuple[int, float]]:

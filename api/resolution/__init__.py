@@ -19,6 +19,7 @@ from core.planning.positions import longest_text, refuse_longer
 from core.planning.resources import Resources, estimate_resources
 from core.recipe import Recipe
 from core.settings import Settings
+from core.storage.storage import Storage
 
 
 @dataclass(frozen=True)
@@ -44,15 +45,17 @@ class Resolved:
         return estimate_resources(self.plan, self.recipe, rows)
 
 
-def resolve(recipe: Recipe, project_id: str, session: Session, settings: Settings) -> Resolved:
+def resolve(
+    recipe: Recipe, project_id: str, session: Session, settings: Settings, storage: Storage
+) -> Resolved:
     """
     Raises:
         CompressionError: a ModelError, DataError, RecipeError or BudgetError, for what no run of
             this recipe could use.
     """
     _refuse_unserved(recipe.queue, settings)
-    dataset = resolve_dataset(recipe.task, project_id, session, settings)
-    model = resolve_model(recipe.model, project_id, session, settings)
+    dataset = resolve_dataset(recipe.task, project_id, session, settings, storage)
+    model = resolve_model(recipe.model, project_id, session, settings, storage)
     pinned = recipe.model_copy(
         update={
             "model": model.source,

@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from core.recipe.sources import DatasetSource, HubDataset, PathDataset, UploadDa
 from core.recipe.splits import SeededSplits, Splits
 from core.recipe.task import Task
 from core.settings import Settings
-from core.storage.local import LocalStorage
+from core.storage.storage import Storage
 
 LOOK_ROWS = 10_000
 """Of a table named by path; one with fewer rows is known as well as an uploaded one."""
@@ -73,7 +73,7 @@ def _train_share(splits: Splits, table: KnownTable) -> int | None:
 
 
 def resolve_dataset(
-    task: Task, project_id: str, session: Session, settings: Settings
+    task: Task, project_id: str, session: Session, settings: Settings, storage: Storage
 ) -> DatasetInput:
     """Find the task's dataset and hold the task against what is known of it.
 
@@ -83,15 +83,22 @@ def resolve_dataset(
     source = task.dataset
     if isinstance(source, UploadDataset):
         dataset = _uploaded(source, project_id, session)
-        path = LocalStorage(settings.storage_dir).path(str(dataset.storage_key))
+        path = partial(_stored, str(dataset.storage_key), storage)
     elif isinstance(source, PathDataset):
         dataset = _under_roots(source, settings)
-        path = Path(str(dataset.path))
+        path = partial(Path, str(dataset.path))
     else:
         return _on_the_hub(source, task, project_id, session, settings)
     check_table(task, dataset.table)
     check_sides(task, path, dataset.table.format)
     return dataset
+
+
+def _stored(key: str, storage: Storage) -> Path:
+    try:
+        return storage.path(key)
+    except FileNotFoundError:
+        raise DataError("its file is no longer stored", pointer="/task/dataset/id") from None
 
 
 def _uploaded(source: UploadDataset, project_id: str, session: Session) -> DatasetInput:

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from api.stored_models import StoredFiles, artifact_files, uploaded_files
 from core.database.states import JobState
-from core.database.tables import Artifact, Job, UploadedModel
+from core.database.tables import Job, UploadedModel
 from core.errors import ModelError
 from core.hub.client import Hub
 from core.hub.model_files import RemoteFiles
 from core.hub.tokens import project_token
-from core.planning.artifacts import READ_FILES, checkpoint_of_artifact
+from core.planning.artifacts import checkpoint_of_artifact
 from core.planning.checkpoint import (
     WEIGHTS,
     Checkpoint,
@@ -25,10 +25,9 @@ from core.planning.checkpoint import (
     resolve_under_roots,
 )
 from core.planning.families import target_layers
-from core.planning.model_files import LocalFiles
 from core.recipe.sources import HubModel, JobModel, ModelSource, PathModel, UploadModel
 from core.settings import Settings
-from core.storage.local import LocalStorage
+from core.storage.storage import Storage
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class ModelInput:
 
 
 def resolve_model(
-    source: ModelSource, project_id: str, session: Session, settings: Settings
+    source: ModelSource, project_id: str, session: Session, settings: Settings, storage: Storage
 ) -> ModelInput:
     """Raises ModelError, at the field of `source` that is to blame."""
     if isinstance(source, PathModel):
@@ -53,9 +52,9 @@ def resolve_model(
     elif isinstance(source, HubModel):
         found = _on_hub(source, project_id, session, settings)
     elif isinstance(source, UploadModel):
-        found = _uploaded(source, project_id, session, settings)
+        found = _uploaded(source, project_id, session, storage)
     else:
-        found = _of_job(source, project_id, session, settings)
+        found = _of_job(source, project_id, session, storage)
     pointer = "/model/path" if isinstance(source, PathModel) else "/model/id"
     _refuse_too_large(found.checkpoint, pointer, settings)
     with blamed_on(pointer):
@@ -99,7 +98,7 @@ def _read_on_hub(
 
 
 def _uploaded(
-    source: UploadModel, project_id: str, session: Session, settings: Settings
+    source: UploadModel, project_id: str, session: Session, storage: Storage
 ) -> ModelInput:
     row = session.get(UploadedModel, source.id)
     if row is None or row.project_id != project_id:
@@ -108,13 +107,13 @@ def _uploaded(
             hint="upload it: POST /v1/models",
             pointer="/model/id",
         )
-    keys = {file["name"]: f"{row.storage_prefix}/{file['name']}" for file in row.files}
+    files = uploaded_files(row, storage)
     with blamed_on("/model/id"):
-        checkpoint = checkpoint_of(_stored(keys, settings))
-    return ModelInput(source, checkpoint, {"model_upload": row.id, "model_files": keys})
+        checkpoint = checkpoint_of(_all_there(files))
+    return ModelInput(source, checkpoint, {"model_upload": row.id, "model_files": files.keys})
 
 
-def _of_job(source: JobModel, project_id: str, session: Session, settings: Settings) -> ModelInput:
+def _of_job(source: JobModel, project_id: str, session: Session, storage: Storage) -> ModelInput:
     job = session.get(Job, source.id)
     if job is None or job.project_id != project_id:
         raise ModelError(f"there is no job {source.id}", pointer="/model/id")
@@ -124,26 +123,19 @@ def _of_job(source: JobModel, project_id: str, session: Session, settings: Setti
             hint="name a job that has succeeded",
             pointer="/model/id",
         )
-    keys = artifact_keys(session, source.id)
+    files = artifact_files(source.id, session, storage)
     with blamed_on("/model/id"):
-        checkpoint = checkpoint_of_artifact(_stored(keys, settings))
-    return ModelInput(source, checkpoint, {"model_job": source.id, "model_files": keys})
+        checkpoint = checkpoint_of_artifact(_all_there(files))
+    return ModelInput(source, checkpoint, {"model_job": source.id, "model_files": files.keys})
 
 
-def artifact_keys(session: Session, job_id: str) -> dict[str, str]:
-    """Name → storage key of the artifact's files that a later job reads."""
-    query = select(Artifact.name, Artifact.storage_key).where(Artifact.job_id == job_id)
-    return {name: key for name, key in session.execute(query) if name in READ_FILES}
-
-
-def _stored(keys: Mapping[str, str], settings: Settings) -> LocalFiles:
-    storage = LocalStorage(settings.storage_dir)
-    if WEIGHTS not in keys and "config.json" not in keys:
+def _all_there(files: StoredFiles) -> StoredFiles:
+    if WEIGHTS not in files.names and "config.json" not in files.names:
         raise ModelError("nothing is stored of it", pointer="/model/id")
-    gone = next((name for name, key in keys.items() if not storage.exists(key)), None)
+    gone = files.gone()
     if gone is not None:
         raise ModelError(f"its {gone} is no longer stored", pointer="/model/id")
-    return LocalFiles({name: storage.path(key) for name, key in keys.items()})
+    return files
 
 
 def _refuse_too_large(checkpoint: Checkpoint, pointer: str, settings: Settings) -> None:

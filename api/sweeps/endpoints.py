@@ -8,6 +8,7 @@ from api.bodies import JsonBody, Received
 from api.dependencies import (
     CurrentSessions,
     CurrentSettings,
+    CurrentStorage,
     Reader,
     Reading,
     Submitter,
@@ -47,6 +48,7 @@ def submit_sweep(
     caller: Submitter,
     sessions: CurrentSessions,
     settings: CurrentSettings,
+    storage: CurrentStorage,
     body: Annotated[Received[SweepSpec], Depends(JsonBody(SweepSpec))],
     idempotency: Idempotent,
     priority: Priority = 0,
@@ -57,7 +59,7 @@ def submit_sweep(
         caller,
         body.sha256,
         lambda: service.prepare_submission(
-            body.content, priority, caller.project_id, sessions, settings
+            body.content, priority, caller.project_id, sessions, settings, storage
         ),
     )
     response.background = BackgroundTask(request.app.state.doorbell.ring, "default")
@@ -118,6 +120,7 @@ def promote_point(
     caller: Submitter,
     sessions: CurrentSessions,
     settings: CurrentSettings,
+    storage: CurrentStorage,
     sweep_id: str,
     body: Annotated[Received[schemas.Promotion], Depends(JsonBody(schemas.Promotion))],
     idempotency: Idempotent,
@@ -128,7 +131,7 @@ def promote_point(
         caller,
         body.sha256,
         lambda: service.prepare_promotion(
-            sweep_id, body.content, priority, caller.project_id, sessions, settings
+            sweep_id, body.content, priority, caller.project_id, sessions, settings, storage
         ),
     )
     response.background = BackgroundTask(request.app.state.doorbell.ring, "default")

@@ -31,10 +31,16 @@ from core.recipe.sweep import (
     source,
 )
 from core.settings import Settings
+from core.storage.storage import Storage
 
 
 def prepare_submission(
-    spec: SweepSpec, priority: int, project_id: str, sessions: Sessions, settings: Settings
+    spec: SweepSpec,
+    priority: int,
+    project_id: str,
+    sessions: Sessions,
+    settings: Settings,
+    storage: Storage,
 ) -> Write:
     """Find and check what every point names; the write that is returned queues them all."""
     points = list(expanded(spec))
@@ -43,7 +49,7 @@ def prepare_submission(
     with read_only(sessions)() as session:
         for (place, _), recipe in zip(points, recipes, strict=True):
             with pointing_into(spec, place):
-                found.append(resolve(recipe, project_id, session, settings))
+                found.append(resolve(recipe, project_id, session, settings, storage))
     max_queued = settings.max_queued_jobs
     return lambda session: _submitted(session, spec, found, priority, project_id, max_queued)
 
@@ -148,6 +154,7 @@ def prepare_promotion(
     project_id: str,
     sessions: Sessions,
     settings: Settings,
+    storage: Storage,
 ) -> Write:
     """The point's recipe, on the test split, as a job of its own."""
     with read_only(sessions)() as session:
@@ -157,4 +164,4 @@ def prepare_promotion(
             raise not_found("point", promotion.job_id)
         content = evaluated_on("test", {**row.recipe, **promotion.changes})
     recipe = assembled(content, lambda pointer: f"/changes{pointer}")
-    return jobs.prepare_submission(recipe, priority, project_id, sessions, settings)
+    return jobs.prepare_submission(recipe, priority, project_id, sessions, settings, storage)

@@ -289,7 +289,8 @@ class JobAttempt(JobOwned, Table):
     started_at: Mapped[datetime] = mapped_column(default=now)
     ended_at: Mapped[datetime | None]
     outcome: Mapped[str | None] = mapped_column(String(32))
-    """succeeded, failed, cancelled, paused, handed_over, crashed, lease_lost."""
+    """succeeded, failed, cancelled, paused, handed_over, crashed, lease_lost,
+    storage_failed."""
     detail: Mapped[str | None] = mapped_column(Text)
 
 

@@ -11,6 +11,7 @@ from core.database.clock import database_now
 from core.database.sessions import Sessions, read_only
 from core.database.tables import Artifact, Job, JobEvent
 from core.jobs import retention
+from core.jobs.orphans import discard
 from core.jobs.transitions import append, write
 from core.storage.storage import Storage
 
@@ -29,7 +30,8 @@ class DueArtifact:
 def drop_artifacts(sessions: Sessions, storage: Storage) -> list[str]:
     """Files of artifacts: first the rows, then the bytes. The jobs that lost theirs.
 
-    A crash between the two leaves files that no row names, which `core.jobs.orphans` collects.
+    A crash between the two, or storage that is away, leaves files that no row names:
+    `core.jobs.orphans` collects them.
     """
     dropped = []
     with read_only(sessions)() as session:
@@ -38,7 +40,7 @@ def drop_artifacts(sessions: Sessions, storage: Storage) -> list[str]:
         with sessions.begin() as session:
             taken = _forget_artifact(session, artifact, is_due)
         if taken:
-            storage.delete_prefix(artifact.prefix)
+            discard(storage, artifact.prefix)
             log.info("artifact.dropped", job_id=artifact.job_id)
             dropped.append(artifact.job_id)
     return dropped

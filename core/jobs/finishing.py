@@ -15,6 +15,9 @@ from core.jobs.transitions import end_attempt, move
 
 STATE_ASKED = {Requested.CANCEL: JobState.CANCELLED, Requested.PAUSE: JobState.PAUSED}
 
+FIRST_WAIT_S, LONGEST_WAIT_S = 15.0, 300.0
+"""For storage that failed an attempt: doubled with each of the job's attempts."""
+
 
 @dataclass(frozen=True)
 class StoredFile:
@@ -96,6 +99,25 @@ def stand_down(session: Session, claim: Claim, detail: str | None = None) -> Job
         "handed_over",
         detail=detail,
         data={"reason": "handed_over"},
+    )
+
+
+def put_off(session: Session, claim: Claim, detail: str) -> JobState:
+    """Storage was away or full: queued again for later, later each time, and no crash counted."""
+    requested = hold(session, claim).requested
+    if requested is not None:
+        target = STATE_ASKED[requested]
+        return _leave(session, claim, target, target.value, detail=detail)
+    attempts = session.scalars(select(Job.attempts).where(claim.guard)).one()
+    wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(attempts - 1, 10))
+    return _leave(
+        session,
+        claim,
+        JobState.QUEUED,
+        "storage_failed",
+        detail=detail,
+        data={"reason": "storage_failed", "detail": detail, "again_in_s": wait_s},
+        not_before=database_now(wait_s),
     )
 
 

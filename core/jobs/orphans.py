@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import structlog
 from sqlalchemy import select, union
 from sqlalchemy.orm import Session
 
@@ -12,7 +13,9 @@ from core.database.identifiers import ALPHABET, made_at
 from core.database.sessions import Sessions, read_only
 from core.database.states import JobState
 from core.database.tables import Artifact, Dataset, Job, UploadedModel
-from core.storage.storage import Storage
+from core.storage.storage import Storage, StorageUnavailable
+
+log = structlog.get_logger(__name__)
 
 ABANDONED_AFTER_S = 86_400.0
 """A row that has not come a day after its identifier was made never comes."""
@@ -36,6 +39,14 @@ def remove_orphans(sessions: Sessions, storage: Storage) -> list[str]:
     for orphan in orphans:
         storage.delete_prefix(orphan)
     return orphans
+
+
+def discard(storage: Storage, prefix: str) -> None:
+    """Delete what no row names any more; where storage is away it stays, to be removed later."""
+    try:
+        storage.delete_prefix(prefix)
+    except StorageUnavailable as error:
+        log.warning("storage.not_deleted", prefix=prefix, error=str(error))
 
 
 def _uploads(storage: Storage) -> dict[str, str]:

@@ -274,7 +274,7 @@ def test_every_named_task_finds_its_data(
     serve_known_datasets(hub, tmp_path / "known")
     task = expanded(NamedTask(name=name))
     with api.session() as session:
-        found = resolve_dataset(task, DEFAULT_PROJECT, session, api.settings)
+        found = resolve_dataset(task, DEFAULT_PROJECT, session, api.settings, api.app.state.storage)
     files = found.inputs()["dataset_hub"]["files"]
     named = [task.splits.train, task.splits.validation, task.splits.test]
     assert list(files) == [split for split in named if split is not None]

@@ -1,5 +1,6 @@
 """Models that a recipe can name: uploads, folders, results, and what the hub shows."""
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -193,7 +194,9 @@ def finished_job(api: Api) -> str:
         job.finished_at = job.created_at
         folder = api.settings.storage_dir / "jobs" / job.id / "e1"
         for path in write_artifact(api, folder).iterdir():
-            make_artifact(session, job, name=path.name)
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            size = path.stat().st_size
+            make_artifact(session, job, name=path.name, bytes=size, sha256=digest)
         return job.id
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from core.database.tables import ApiKey
 from core.recipe.methods import METHOD_CONFIGS
 from core.recipe.presets import PRESETS
 from core.settings import Settings
+from core.storage.local import LocalStorage
 from tests.api.conftest import Api
 
 IMPORT = """
@@ -83,13 +85,16 @@ def take_database_away(api: Api, tmp_path: Path) -> None:
 @pytest.mark.parametrize("missing", ["database", "storage", "broker"])
 def test_a_missing_part_is_named(api: Api, missing: str, tmp_path: Path) -> None:
     changes: dict[str, dict[str, Any]] = {
-        "storage": {"data_dir": tmp_path / "nowhere"},
+        "storage": {},
         "broker": {"redis_url": f"redis+socket://{tmp_path}/no.sock"},
         "database": {},
     }
     api.app.state.settings = api.settings.model_copy(update=changes[missing])
     if missing == "database":
         take_database_away(api, tmp_path)
+    if missing == "storage":
+        api.app.state.storage = LocalStorage(tmp_path / "taken")
+        shutil.rmtree(tmp_path / "taken")
     answer = api.http.get("/readyz")
     assert answer.status_code == 503
     failed = [name for name, check in answer.json()["checks"].items() if not check["ok"]]

@@ -208,12 +208,15 @@ def give_token(session: Session, settings: Settings) -> None:
 
 
 def test_the_supervisor_tells_where_things_are(
-    sessions: Sessions, settings: Settings, storage: LocalStorage
+    sessions: Sessions, settings: Settings, storage: LocalStorage, tmp_path: Path
 ) -> None:
+    config = tmp_path / "config.json"
+    config.write_text("{}")
+    storage.put_file("jobs/job_0/e1/config.json", config)
     with sessions.begin() as session:
         give_token(session, settings)
     hub = {"id": "org/tiny", "commit": COMMIT, "files": ["config.json"]}
-    model = Sources(claimed(model_hub=hub), storage, settings, sessions).model()
+    model = Sources(claimed(model_hub=hub), storage, settings, sessions, tmp_path).model()
     assert isinstance(model, HubFiles)
     assert (model.token, model.endpoint) == ("hf_secret", settings.hub_endpoint)
     assert (model.id, model.commit, model.files) == ("org/tiny", COMMIT, {"": ("config.json",)})
@@ -224,10 +227,16 @@ def test_the_supervisor_tells_where_things_are(
     assert told.model == model
     keys = {"config.json": "jobs/job_0/e1/config.json"}
     given = claimed(model_job="job_0", model_files=keys)
-    stored = Sources(given, storage, settings, sessions).model()
-    paths = {"config.json": storage.path(keys["config.json"])}
+    stored = Sources(given, storage, settings, sessions, tmp_path).model()
+    paths = {"config.json": tmp_path / "inputs" / "stored" / "model" / "config.json"}
     assert stored == StoredFiles(files=paths, factored=True)
+    assert paths["config.json"].read_text() == "{}"
+    key = {"dataset_key": "datasets/p/ds_1.csv", "dataset_path": None}
+    gone = Sources(claimed(**key), storage, settings, sessions, tmp_path).dataset()
+    assert gone == tmp_path / "inputs" / "stored" / "dataset.csv"
+    assert not gone.exists()
     hub_data = {"id": "org/texts", "commit": COMMIT, "files": {"train": ["0.parquet"]}}
-    dataset = Sources(claimed(dataset_hub=hub_data), storage, settings, sessions).dataset()
+    on_hub = claimed(dataset_hub=hub_data)
+    dataset = Sources(on_hub, storage, settings, sessions, tmp_path).dataset()
     assert isinstance(dataset, HubFiles)
     assert (dataset.kind, dataset.files) == ("dataset", {"train": ("0.parquet",)})

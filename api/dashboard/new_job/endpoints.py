@@ -70,6 +70,7 @@ def submit_form(
     desk: CurrentDesk,
     sessions: CurrentSessions,
     settings: CurrentSettings,
+    storage: CurrentStorage,
     form: Annotated[Form, Depends(sent_fields)],
 ) -> Response:
     """Leads to the new job, or shows the form again with what was refused."""
@@ -77,7 +78,7 @@ def submit_form(
         raise key_may_only_read()
     try:
         write = prepare_submission(
-            form.validated(), 0, viewer.caller.project_id, sessions, settings
+            form.validated(), 0, viewer.caller.project_id, sessions, settings, storage
         )
         with sessions.begin() as session:
             job = write(session).body

@@ -9,7 +9,7 @@ from api.dashboard.pages import PageRoute, render
 from api.dashboard.refusals import key_may_only_read
 from api.dashboard.session import SentForm, SignedIn
 from api.dashboard.sweeps.view import sweep_line, sweep_page
-from api.dependencies import CurrentSessions, CurrentSettings, Reading, Writing
+from api.dependencies import CurrentSessions, CurrentSettings, CurrentStorage, Reading, Writing
 from api.pagination import PageRequest
 from api.sweeps import service, weighing
 from api.sweeps.schemas import Cost, Promotion
@@ -81,6 +81,7 @@ def promote_point(
     viewer: SentForm,
     sessions: CurrentSessions,
     settings: CurrentSettings,
+    storage: CurrentStorage,
     sweep_id: str,
     job_id: Annotated[str, Form(max_length=64)],
 ) -> RedirectResponse:
@@ -89,7 +90,7 @@ def promote_point(
         raise key_may_only_read()
     promotion = Promotion(job_id=job_id)
     write = service.prepare_promotion(
-        sweep_id, promotion, 0, viewer.caller.project_id, sessions, settings
+        sweep_id, promotion, 0, viewer.caller.project_id, sessions, settings, storage
     )
     with sessions.begin() as session:
         job = write(session).body
