@@ -99,7 +99,7 @@ def _stamps(source: JobState, target: JobState) -> dict[str, Any]:
         stamps |= dict.fromkeys(("started_at", "finished_at", "finished_epoch", "error"))
         stamps |= {"crashes": 0}
     if target == JobState.QUEUED:
-        stamps |= {"rung_at": None}
+        stamps |= {"rung_at": None, "not_before": None}
     if target in FINISHED:
         stamps |= {"finished_at": database_now(), "finished_epoch": Job.epoch}
     return stamps
