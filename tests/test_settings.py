@@ -2,6 +2,7 @@ import os
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from core.settings import LONGEST_SOCKET_PATH, Settings
 
@@ -43,6 +44,23 @@ def test_the_usual_names_are_understood(monkeypatch: pytest.MonkeyPatch) -> None
     settings = Settings()
     assert settings.resolved_database_url == "postgresql://host/name"
     assert settings.resolved_redis_url == "redis://host:1/0"
+
+
+@pytest.mark.parametrize("url", ["", "s3://bucket", "s3://bucket/", "s3://my.bucket-1/a/b"])
+def test_storage_is_a_folder_or_a_bucket(url: str) -> None:
+    assert Settings(storage_url=url).storage_url == url
+
+
+@pytest.mark.parametrize(
+    "url", ["bucket", "http://bucket", "s3://", "s3://B", "s3://bucket//a", "s3://-bucket", " "]
+)
+def test_other_storage_is_refused_at_start(url: str) -> None:
+    with pytest.raises(ValidationError, match="storage_url"):
+        Settings(storage_url=url)
+
+
+def test_the_secret_of_a_bucket_is_not_shown() -> None:
+    assert "canary" not in repr(Settings(s3_secret_access_key="canary"))
 
 
 def test_the_broker_has_a_path_that_a_socket_can_have(tmp_path: Path) -> None:

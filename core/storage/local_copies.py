@@ -4,7 +4,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -86,15 +86,19 @@ class LocalCopies:
         return self.root / LOCKS / copy.name
 
     def _last_use(self, copy: Path) -> float:
-        lock = self._lock(copy)
-        return lock.stat().st_mtime if lock.exists() else 0.0
+        with suppress(FileNotFoundError):
+            return self._lock(copy).stat().st_mtime
+        return 0.0
 
 
 def _bytes(copy: Path) -> int:
-    return copy.stat().st_size if copy.exists() else 0
+    with suppress(FileNotFoundError):
+        return copy.stat().st_size
+    return 0
 
 
 def _remove_interrupted(drafts: Path) -> None:
     for draft in drafts.iterdir():
-        if draft.stat().st_mtime < time.time() - INTERRUPTED_AFTER_S:
-            draft.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            if draft.stat().st_mtime < time.time() - INTERRUPTED_AFTER_S:
+                draft.unlink()

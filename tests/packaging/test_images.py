@@ -24,7 +24,7 @@ def settings_names() -> set[str]:
 
 
 def own_variables(text: str) -> set[str]:
-    return set(re.findall(r"\bRANKWISE_[A-Z_]+\b", text))
+    return set(re.findall(r"\bRANKWISE_[A-Z0-9_]+\b", text))
 
 
 def build_targets() -> set[str]:

@@ -1,5 +1,7 @@
 """The real runner on a pipeline of the test's own: `python runner_with_pipeline.py <what>`."""
 
+import errno
+import os
 import sys
 import time
 import types
@@ -23,6 +25,10 @@ def run(recipe: Recipe, workspace: Workspace) -> Iterator[Event]:
         raise ValueError("a secret path")
     if what == "starve":
         raise MemoryError
+    if what == "fill":
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    if what == "fill by a library":
+        raise RuntimeError("write failed: No space left on device (os error 28)")
     try:
         while what == "tick":
             time.sleep(0.02)

@@ -112,6 +112,19 @@ def test_a_stop_line_closes_the_pipeline_between_events(start: Start, tmp_path: 
                 message="the run broke with ValueError; the worker's log has the trace",
             ),
         ),
+        *(
+            (
+                what,
+                RunFailed(
+                    stage="plan",
+                    code="disk_full",
+                    message="the worker's disk has no room left for this run",
+                    hint="make room, then retry: finished stages and checkpoints are kept",
+                    retryable=True,
+                ),
+            )
+            for what in ("fill", "fill by a library")
+        ),
         (
             "starve",
             RunFailed(
