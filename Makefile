@@ -61,7 +61,7 @@ demo: install  ## compress a real model on real data, from POST to download
 	@$(BIN)/python -m demo
 
 docs: install  ## the guide as a site, in site/
-	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -c docs . site
+	@$(BIN)/python -m sphinx --fresh-env --fail-on-warning --keep-going --quiet -c docs . site
 
 bench: install  ## the small benchmarks, as Markdown on the terminal
 	@for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name || exit 1; done

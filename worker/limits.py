@@ -17,6 +17,10 @@ from core.settings import Settings
 from worker.verdict import Crashed, Failed
 
 Resource = Literal["memory", "disk"]
+BEYOND: dict[Resource, dict[str, str]] = {
+    "memory": {"code": "max_memory_exceeded", "pointer": "/limits/max_memory_bytes"},
+    "disk": {"code": "max_disk_exceeded", "pointer": "/limits/max_disk_bytes"},
+}
 LOOK_S = 1.0
 
 
@@ -86,12 +90,16 @@ class Bounds:
         return bytes_under(self._workspace)
 
     def _out_of_time(self, stage: str | None) -> Failed:
-        return _failed(
-            stage,
-            "max_runtime_exceeded",
-            f"the run took longer than {self._limits.max_runtime_s:g} s and was ended",
-            "raise limits.max_runtime_s, or retry: finished stages are not run again",
-            "/limits/max_runtime_s",
+        return Failed(
+            {
+                "stage": stage,
+                "code": "max_runtime_exceeded",
+                "message": f"the run took longer than {self._limits.max_runtime_s:g} s "
+                "and was ended",
+                "hint": "raise limits.max_runtime_s, or retry: finished stages are not run again",
+                "retryable": True,
+                "pointer": "/limits/max_runtime_s",
+            }
         )
 
 
@@ -120,19 +128,16 @@ def bytes_under(folder: Path) -> int:
 
 
 def _beyond_recipe(resource: Resource, taken: int, bound: int, stage: str | None) -> Failed:
-    field = f"max_{resource}_bytes"
-    return _failed(
-        stage,
-        f"max_{resource}_exceeded",
-        f"the run took {_size(taken)} of {resource} and may take {_size(bound)}",
-        f"raise limits.{field}, or make the run smaller: a smaller batch, shorter texts",
-        f"/limits/{field}",
+    return Failed(
+        {
+            "stage": stage,
+            "message": f"the run took {_size(taken)} of {resource} and may take {_size(bound)}",
+            "hint": f"raise limits.max_{resource}_bytes, or make the run smaller: a smaller batch, "
+            "shorter texts",
+            "retryable": True,
+        }
+        | BEYOND[resource]
     )
-
-
-def _failed(stage: str | None, code: str, message: str, hint: str, pointer: str) -> Failed:
-    error = {"stage": stage, "code": code, "message": message, "hint": hint}
-    return Failed(error | {"retryable": True, "pointer": pointer})
 
 
 def _size(count: int) -> str:

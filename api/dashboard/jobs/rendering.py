@@ -13,7 +13,7 @@ from core.recipe.events import Event
 EVENT_TYPES = (
     *(event.model_fields["type"].default for event in get_args(get_args(Event)[0])),
     *(f"job.{state}" for state in JobState),
-    *("job.pausing", "job.cancelling", "job.requeued"),
+    *("job.pausing", "job.cancelling", "job.changed"),
 )
 """What a page listens for; a browser hears no event that it has not named."""
 
