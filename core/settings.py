@@ -103,7 +103,7 @@ class Settings(BaseSettings):
     worker_max_jobs: int = Field(default=0, ge=0)
     """After so many jobs a worker leaves, for its keeper to start a new one; 0 means any number."""
     worker_max_memory_bytes: int = Field(default=1 << 30, ge=0)
-    """A worker whose supervisor (not its runner) has held more memory than this leaves between two
+    """A worker whose supervisor (not its runner) holds more memory than this leaves between two
     jobs; 0 means any number."""
     log_level: str = "INFO"
     """DEBUG, INFO, WARNING or ERROR."""
