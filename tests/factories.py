@@ -105,7 +105,6 @@ def make_job(session: Session, **overrides: Any) -> Job:
         "recipe": recipe.model_dump(mode="json"),
         "recipe_hash": recipe.hash,
         "inputs": make_inputs(),
-        "max_runtime_s": 60,
     }
     return _add_owned(session, Job, values | overrides)
 

@@ -1,4 +1,5 @@
-from typing import Annotated
+from dataclasses import replace
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 
@@ -16,7 +17,7 @@ from api.retention.schemas import (
     RetentionPreview,
     RetentionView,
 )
-from core.jobs.retention import Policy, policy_of
+from core.jobs.retention import policy_of
 
 router = APIRouter(prefix="/v1/retention", tags=["retention"])
 
@@ -61,15 +62,12 @@ def preview_retention(
     cache_days: Annotated[Days | None, Query(description=WHERE_LEFT_OUT)] = None,
 ) -> RetentionPreview:
     """A dry run: what the policy, or another one, would drop now. Nothing is dropped."""
-    stored = policy_of(session, caller.project_id)
-    wanted = Policy(
-        artifacts_days=_either(artifacts_days, stored.artifacts_days),
-        events_days=_either(events_days, stored.events_days),
-        workspaces_days=_either(workspaces_days, stored.workspaces_days) or 0.0,
-        cache_days=_either(cache_days, stored.cache_days),
-    )
-    return service.preview(session, caller.project_id, wanted, settings)
-
-
-def _either(wanted: float | None, stored: float | None) -> float | None:
-    return stored if wanted is None else wanted
+    asked = {
+        "artifacts_days": artifacts_days,
+        "events_days": events_days,
+        "workspaces_days": workspaces_days,
+        "cache_days": cache_days,
+    }
+    given: dict[str, Any] = {name: days for name, days in asked.items() if days is not None}
+    policy = replace(policy_of(session, caller.project_id), **given)
+    return service.preview(session, caller.project_id, policy, settings)

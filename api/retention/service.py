@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from api.retention.schemas import DueJob, RetentionPreview, RetentionView, Rows, Stored
 from core.database.identifiers import new_id
 from core.database.tables import Artifact, CacheEntry, Job, JobEvent, Retention
+from core.database.upsert import upsert
 from core.jobs import retention
 from core.jobs.collection import unused_entries
 from core.jobs.retention import Policy
@@ -20,9 +21,8 @@ JOBS_SHOWN = 100
 
 def store(session: Session, project_id: str, policy: Policy) -> Policy:
     """In the place of any earlier one. The service's maintenance acts on it within minutes."""
-    session.execute(delete(Retention).where(Retention.project_id == project_id))
-    session.add(Retention(id=new_id("ret"), project_id=project_id, **asdict(policy)))
-    session.flush()
+    row = {"id": new_id("ret"), "project_id": project_id} | asdict(policy)
+    upsert(session, Retention, row, keys=["project_id"])
     return policy
 
 

@@ -113,7 +113,9 @@ class Service:
     def _keep_parts(self) -> None:
         for part in self.parts:
             if part.keep():
-                print(f"the {part.name} has died ({part.exit_code}); starting it again", flush=True)
+                print(
+                    f"the {part.name} has ended ({part.exit_code}); starting it again", flush=True
+                )
 
     def _stop(self) -> None:
         """Workers first, all at once: their jobs are handed over while the rest is still there."""

@@ -40,7 +40,6 @@ class ClaimedJob:
     queue: str
     recipe: dict[str, Any]
     inputs: dict[str, Any]
-    max_runtime_s: int
 
 
 @dataclass(frozen=True)
@@ -139,8 +138,6 @@ def _new_attempt(claim: Claim, project_id: str, owner: str) -> Insert:
 
 def _described(session: Session, claim: Claim) -> ClaimedJob:
     job = session.execute(
-        select(Job.project_id, Job.queue, Job.recipe, Job.inputs, Job.max_runtime_s).where(
-            Job.id == claim.job_id
-        )
+        select(Job.project_id, Job.queue, Job.recipe, Job.inputs).where(Job.id == claim.job_id)
     ).one()
     return ClaimedJob(claim, *job)

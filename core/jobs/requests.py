@@ -12,6 +12,7 @@ from core.database.states import FINISHED, TRANSITIONS, JobState, Requested, sho
 from core.database.tables import Job
 from core.jobs.errors import IllegalTransition, InUse, NotFound
 from core.jobs.quotas import refuse_full_queue
+from core.jobs.readers import reads_result_of
 from core.jobs.transitions import append, move, write
 
 Verb = Literal["cancel", "pause", "resume", "retry", "delete"]
@@ -83,13 +84,7 @@ def delete(session: Session, project_id: str, job_id: str) -> None:
     Raises InUse while an unfinished job takes this one's result as its model.
     """
     job = _allowing("delete", session, project_id, job_id)
-    reader = session.scalar(
-        select(Job.id)
-        .where(Job.project_id == project_id, Job.state.not_in(FINISHED))
-        .where(Job.recipe["model"]["type"].as_string() == "job")
-        .where(Job.recipe["model"]["id"].as_string() == job_id)
-        .limit(1)
-    )
+    reader = session.scalar(select(Job.id).where(reads_result_of(Job, project_id, job_id)).limit(1))
     if reader is not None:
         raise InUse(job_id, reader)
     session.delete(job)

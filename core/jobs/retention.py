@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, aliased
 from core.database.clock import database_now, seconds_between
 from core.database.states import FINISHED, JobState
 from core.database.tables import Job, JobEvent, Retention
+from core.jobs.readers import reads_result_of
 
 DAY_S = 86_400.0
 KEEP_LABEL = ("retention", "keep")
@@ -43,13 +44,7 @@ def policies(session: Session) -> dict[str, Policy]:
 
 def artifact_is_due(project_id: str, days: float) -> ColumnElement[bool]:
     """Of a job: its files have had their time, and no unfinished job takes them as its model."""
-    reader = aliased(Job)
-    is_read = exists().where(
-        reader.project_id == project_id,
-        reader.state.not_in(FINISHED),
-        reader.recipe["model"]["type"].as_string() == "job",
-        reader.recipe["model"]["id"].as_string() == Job.id,
-    )
+    is_read = exists().where(reads_result_of(aliased(Job), project_id, Job.id))
     succeeded = Job.state == JobState.SUCCEEDED
     return and_(_is_over(project_id, days), succeeded, Job.artifact_prefix.is_not(None), ~is_read)
 

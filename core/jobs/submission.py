@@ -37,7 +37,6 @@ def submit(
         inputs=inputs,
         queue=recipe.queue,
         priority=priority,
-        max_runtime_s=recipe.limits.max_runtime_s,
         last_seq=1,
         created_at=database_now(),
     )

@@ -1,15 +1,20 @@
 """The policy and its dry run."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import func, select
 
+from api.retention.service import store
+from core.database.sessions import Sessions
 from core.database.states import JobState
-from core.database.tables import Artifact, now
+from core.database.tables import Artifact, Retention, now
 from core.jobs.dropping import drop_artifacts
+from core.jobs.retention import Policy
 from tests.api.conftest import Api
-from tests.factories import make_artifact, make_cache_entry, make_event, make_job
+from tests.factories import DEFAULT_PROJECT, make_artifact, make_cache_entry, make_event, make_job
 
 ROUTE = "/v1/retention"
 
@@ -101,3 +106,14 @@ def test_a_dropped_artifact_is_gone_and_said_to_be(api: Api) -> None:
     gone = api.get(f"/v1/jobs/{job}/artifacts/config.json/content")
     assert (gone.status_code, gone.json()["code"]) == (410, "artifact_gone")
     assert "dropped on" in gone.json()["detail"]
+
+
+def test_policies_that_are_set_at_once_do_not_collide(sessions: Sessions) -> None:
+    def set_to(days: int) -> None:
+        with sessions.begin() as session:
+            store(session, DEFAULT_PROJECT, Policy(artifacts_days=days))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(set_to, range(1, 33)))
+    with sessions() as session:
+        assert session.scalars(select(func.count()).select_from(Retention)).one() == 1

@@ -96,7 +96,7 @@ def test_a_submission_is_whole(sessions: Sessions) -> None:
         stages = session.scalars(select(JobStage).order_by(JobStage.position)).all()
         event = session.scalars(select(JobEvent)).one()
     assert row.created_at == job.created_at
-    assert (row.name, row.labels, row.max_runtime_s) == ("n", {"team": "a"}, 5)
+    assert (row.name, row.labels) == ("n", {"team": "a"})
     assert (row.priority, row.queue, row.recipe_hash) == (3, "gpu", recipe.hash)
     assert tuple(stage.stage for stage in stages) == recipe.method.stages
     assert {stage.state for stage in stages} == {"pending"}
