@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Literal
 
 from rich.table import Table
 
@@ -14,10 +15,12 @@ SHARES = frozenset(
 
 
 def table(*columns: str) -> Table:
-    """The first columns are words; those whose heading ends in a space are numbers."""
+    """The first column, by which a thing is called, is never cut short; a heading that ends in a
+    space is that of numbers."""
     made = Table(box=None, pad_edge=False, header_style="dim")
-    for column in columns:
-        made.add_column(column.strip(), justify="right" if column.endswith(" ") else "left")
+    for position, column in enumerate(columns):
+        justify: Literal["left", "right"] = "right" if column.endswith(" ") else "left"
+        made.add_column(column.strip(), justify=justify, no_wrap=position == 0)
     return made
 
 

@@ -58,7 +58,7 @@ def preview(
     if as_json:
         say_json(found)
         return
-    made = table("what", "kept for", "has had its time ", "bytes ")
+    made = table("what", "kept for", "due now ", "bytes ")
     for name in ("artifacts", "events", "workspaces", "cache"):
         due = found[name]
         size = decimal(due["bytes"]) if "bytes" in due else ""
@@ -88,4 +88,6 @@ def _say_policy(policy: Json, as_json: bool) -> None:
 
 
 def _kept(days: float | None) -> str:
-    return "ever" if days is None else f"{days:g} days"
+    if days is None:
+        return "ever"
+    return "1 day" if days == 1 else f"{days:g} days"
