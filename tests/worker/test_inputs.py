@@ -199,7 +199,7 @@ def test_a_hubs_dataset_becomes_a_folder_of_splits(hub: StandInHub, tmp_path: Pa
 def claimed(**changes: Any) -> ClaimedJob:
     recipe = make_recipe().model_dump(mode="json")
     given = make_inputs(model_path=None, **changes)
-    return ClaimedJob(Claim("job_1", 1), DEFAULT_PROJECT, "default", recipe, given, 60)
+    return ClaimedJob(Claim("job_1", 1), DEFAULT_PROJECT, "default", recipe, given)
 
 
 def give_token(session: Session, settings: Settings) -> None:
